@@ -1,0 +1,49 @@
+//! The vocabulary of the asynq task queue: tasks, brokers, handlers and the client.
+//!
+//! Depend on this crate to write a broker, or in a program that only enqueues tasks (with a broker crate such as
+//! `asynq-redis`). To run workers depend on `asynq-server`, which re-exports what is here.
+//!
+//! * [`Task`], [`RawTask`], [`Configure`]: what is enqueued, and what may be asked for it
+//! * [`Client`]: puts tasks in queues
+//! * [`Handler`], [`Context`], [`Outcome`]: what runs them
+//! * [`Broker`] and its parts: where they are kept
+//! * [`MemoryBroker`]: keeps them in this process, for unit tests
+//!
+//! This crate knows no storage but memory and starts no background loops.
+
+pub mod broker;
+mod client;
+mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod error;
+mod handler;
+#[cfg(feature = "memory")]
+mod memory;
+mod message;
+mod names;
+mod options;
+mod outcome;
+mod retry;
+mod signals;
+mod task;
+
+pub use broker::{
+    Aggregate, Broker, Dequeue, Enqueue, Inspect, LeaseKey, Maintain, Now, Page, Presence, QueueInfo,
+};
+pub use client::{Client, DEFAULT_MAX_PAYLOAD, new_task};
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp, TokioClock};
+pub use error::{BoxError, BrokerError, EnqueueError};
+pub use handler::{
+    CancelReason, Context, ContextBuilder, ContextControl, Handler, HoldGuard, ResultError, ResultStore, State,
+    Typed, typed, with_retry_policy,
+};
+#[cfg(feature = "memory")]
+pub use memory::MemoryBroker;
+pub use message::{TaskInfo, TaskMessage, TaskState, UnknownState};
+pub use names::{GroupName, NameError, QueueName, TaskId};
+pub use options::{Configure, DEFAULT_MAX_RETRY, DEFAULT_TIMEOUT, Headers, InvalidOption, TaskOptions, When};
+pub use outcome::{FailureKind, IntoOutcome, IntoResult, Json, Outcome, TaskError};
+pub use retry::{DefaultBackoff, ExponentialBackoff, FixedBackoff, RetryPolicy};
+pub use signals::{CancelRequest, Demand, Signals};
+pub use task::{DecodeError, EncodeError, IntoTask, RawTask, Task, TaskBuilder};
