@@ -46,7 +46,10 @@ impl Client {
 
     /// A client of a broker that others use too.
     pub fn from_shared(broker: Arc<dyn Enqueue>) -> Self {
-        Client { broker, max_payload: DEFAULT_MAX_PAYLOAD }
+        Client {
+            broker,
+            max_payload: DEFAULT_MAX_PAYLOAD,
+        }
     }
 
     /// Accepts payloads of up to this many bytes, and as many bytes of headers. 1 MiB unless set.
@@ -68,7 +71,11 @@ impl Client {
     /// A dropped call may or may not have stored the task.
     pub async fn enqueue(&self, task: impl IntoTask) -> Result<TaskInfo, EnqueueError> {
         let task = self.prepare(task)?;
-        let answer = self.broker.enqueue(std::slice::from_ref(&task)).await.map(|mut receipts| receipts.pop());
+        let answer = self
+            .broker
+            .enqueue(std::slice::from_ref(&task))
+            .await
+            .map(|mut receipts| receipts.pop());
         let receipt = match answer {
             Ok(Some(receipt)) => Ok(receipt),
             Ok(None) => Err(BrokerError::Other {
@@ -126,17 +133,30 @@ impl Client {
 ///
 /// For whoever enqueues without a client, such as the aggregator of a server.
 pub fn new_task(task: RawTask, options: TaskOptions, max_payload: usize) -> Result<NewTask, EnqueueError> {
-    let RawTask { task_type, payload, mut headers } = task;
-    let invalid = |reason| EnqueueError::Invalid { task_type: task_type.to_string(), reason };
+    let RawTask {
+        task_type,
+        payload,
+        mut headers,
+    } = task;
+    let invalid = |reason| EnqueueError::Invalid {
+        task_type: task_type.to_string(),
+        reason,
+    };
     check_task_type(&task_type).map_err(|error| invalid(error.into()))?;
     if payload.len() > max_payload {
-        return Err(invalid(InvalidOption::Payload { size: payload.len(), limit: max_payload }));
+        return Err(invalid(InvalidOption::Payload {
+            size: payload.len(),
+            limit: max_payload,
+        }));
     }
     let options: CheckedOptions = options.checked().map_err(invalid)?;
     headers.extend(options.headers);
     let size = size_of_headers(&headers);
     if size > max_payload {
-        return Err(invalid(InvalidOption::Headers { size, limit: max_payload }));
+        return Err(invalid(InvalidOption::Headers {
+            size,
+            limit: max_payload,
+        }));
     }
     Ok(NewTask {
         message: TaskMessage {
@@ -169,7 +189,10 @@ fn size_of_headers(headers: &Headers) -> usize {
 fn answer_for(task: NewTask, receipt: Result<Receipt, BrokerError>) -> Result<TaskInfo, EnqueueError> {
     let message = task.message;
     match receipt {
-        Ok(Receipt::Accepted { state, next_process_at }) => {
+        Ok(Receipt::Accepted {
+            state,
+            next_process_at,
+        }) => {
             let mut info = TaskInfo::new(message, state);
             info.next_process_at = next_process_at;
             debug_assert!(matches!(
@@ -178,14 +201,20 @@ fn answer_for(task: NewTask, receipt: Result<Receipt, BrokerError>) -> Result<Ta
             ));
             Ok(info)
         }
-        Ok(Receipt::IdTaken { state }) => {
-            Err(EnqueueError::TaskIdConflict { queue: message.queue, id: message.id, state })
-        }
+        Ok(Receipt::IdTaken { state }) => Err(EnqueueError::TaskIdConflict {
+            queue: message.queue,
+            id: message.id,
+            state,
+        }),
         Ok(Receipt::Duplicate { holder }) => Err(EnqueueError::DuplicateTask {
             queue: message.queue,
             task_type: message.task_type.to_string(),
             existing: holder,
         }),
-        Err(source) => Err(EnqueueError::Broker { queue: message.queue, id: message.id, source }),
+        Err(source) => Err(EnqueueError::Broker {
+            queue: message.queue,
+            id: message.id,
+            source,
+        }),
     }
 }

@@ -41,7 +41,11 @@ impl Timestamp {
     /// Whole seconds since the Unix epoch, rounded up: the first second in which this moment has passed.
     pub const fn unix_seconds_ceil(self) -> i64 {
         let floor = self.unix_seconds();
-        if self.0.rem_euclid(MICROS_PER_SECOND) == 0 { floor } else { floor + 1 }
+        if self.0.rem_euclid(MICROS_PER_SECOND) == 0 {
+            floor
+        } else {
+            floor + 1
+        }
     }
 
     /// This moment plus `duration`, or [`Timestamp::MAX`].
@@ -73,7 +77,12 @@ impl fmt::Debug for Timestamp {
 /// Seconds since the Unix epoch with six digits after the point, such as `1700000000.250000`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:06}", self.unix_seconds(), self.0.rem_euclid(MICROS_PER_SECOND))
+        write!(
+            f,
+            "{}.{:06}",
+            self.unix_seconds(),
+            self.0.rem_euclid(MICROS_PER_SECOND)
+        )
     }
 }
 
@@ -90,8 +99,11 @@ impl From<SystemTime> for Timestamp {
 impl From<Timestamp> for SystemTime {
     fn from(timestamp: Timestamp) -> Self {
         let distance = Duration::from_micros(timestamp.0.unsigned_abs());
-        let time =
-            if timestamp.0 >= 0 { UNIX_EPOCH.checked_add(distance) } else { UNIX_EPOCH.checked_sub(distance) };
+        let time = if timestamp.0 >= 0 {
+            UNIX_EPOCH.checked_add(distance)
+        } else {
+            UNIX_EPOCH.checked_sub(distance)
+        };
         time.unwrap_or(UNIX_EPOCH)
     }
 }
@@ -107,7 +119,10 @@ pub trait Clock: Send + Sync + fmt::Debug + 'static {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that everybody else asks")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that everybody else asks"
+    )]
     fn now(&self) -> Timestamp {
         SystemTime::now().into()
     }
@@ -129,7 +144,10 @@ impl TokioClock {
 
     /// A clock that shows `time` now.
     pub fn starting_at(time: Timestamp) -> Self {
-        TokioClock { origin: tokio::time::Instant::now(), origin_time: time }
+        TokioClock {
+            origin: tokio::time::Instant::now(),
+            origin_time: time,
+        }
     }
 }
 

@@ -35,7 +35,9 @@ pub enum BrokerError {
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The broker has no memory or disk left to store anything. Nothing was stored.
-    #[error("{operation}: the broker is full; give it more memory or disk, or delete archived and completed tasks")]
+    #[error(
+        "{operation}: the broker is full; give it more memory or disk, or delete archived and completed tasks"
+    )]
     Full {
         /// What was tried.
         operation: &'static str,
@@ -81,7 +83,13 @@ impl BrokerError {
 
     /// Whether the call may have been carried out although it failed.
     pub fn maybe_applied(&self) -> bool {
-        matches!(self, BrokerError::Unavailable { maybe_applied: true, .. })
+        matches!(
+            self,
+            BrokerError::Unavailable {
+                maybe_applied: true,
+                ..
+            }
+        )
     }
 }
 
@@ -101,7 +109,9 @@ pub enum EnqueueError {
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// A task of the same type, payload and queue holds the uniqueness lock. Go: `ErrDuplicateTask`.
-    #[error("task of type {task_type:?} already exists in queue {queue:?}: {existing:?} holds its uniqueness lock")]
+    #[error(
+        "task of type {task_type:?} already exists in queue {queue:?}: {existing:?} holds its uniqueness lock"
+    )]
     DuplicateTask {
         /// The queue of both.
         queue: QueueName,
@@ -133,7 +143,9 @@ pub enum EnqueueError {
 }
 
 fn in_state(state: Option<TaskState>) -> String {
-    state.map(|state| format!(", in state {state}")).unwrap_or_default()
+    state
+        .map(|state| format!(", in state {state}"))
+        .unwrap_or_default()
 }
 
 impl EnqueueError {

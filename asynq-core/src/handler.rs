@@ -120,7 +120,10 @@ where
     F: Fn(Context, T) -> R + Send + Sync + 'static,
     R: Future<Output: IntoOutcome> + Send + 'static,
 {
-    Typed { function, payload: PhantomData }
+    Typed {
+        function,
+        payload: PhantomData,
+    }
 }
 
 /// Made by [`typed`].
@@ -139,7 +142,10 @@ where
     async fn handle(&self, cx: Context, task: RawTask) -> Outcome {
         match task.decode::<T>() {
             Ok(payload) => (self.function)(cx, payload).await.into_outcome(),
-            Err(error) => TaskError::new(error).with_kind(FailureKind::Decode).skip_retry().into_outcome(),
+            Err(error) => TaskError::new(error)
+                .with_kind(FailureKind::Decode)
+                .skip_retry()
+                .into_outcome(),
         }
     }
 }
@@ -195,7 +201,9 @@ impl<B: Dequeue + ?Sized> ResultStore for B {
 #[non_exhaustive]
 pub enum ResultError {
     /// The task has no retention: its result would be deleted with it. Enqueue it with one.
-    #[error("task {id:?} in queue {queue:?} has no retention, so its result would not be kept; enqueue it with one")]
+    #[error(
+        "task {id:?} in queue {queue:?} has no retention, so its result would not be kept; enqueue it with one"
+    )]
     NotRetained {
         /// The queue of the task.
         queue: QueueName,
@@ -292,12 +300,22 @@ impl Context {
     pub async fn write_result(&self, result: impl Into<Bytes>) -> Result<(), ResultError> {
         let LeaseKey { queue, id, .. } = &self.0.key;
         let Some(results) = self.0.results.as_ref().filter(|_| self.0.keeps_result) else {
-            return Err(ResultError::NotRetained { queue: queue.clone(), id: id.clone() });
+            return Err(ResultError::NotRetained {
+                queue: queue.clone(),
+                id: id.clone(),
+            });
         };
         match results.write_result(&self.0.key, result.into()).await {
             Ok(true) => Ok(()),
-            Ok(false) => Err(ResultError::LeaseLost { queue: queue.clone(), id: id.clone() }),
-            Err(source) => Err(ResultError::Broker { queue: queue.clone(), id: id.clone(), source }),
+            Ok(false) => Err(ResultError::LeaseLost {
+                queue: queue.clone(),
+                id: id.clone(),
+            }),
+            Err(source) => Err(ResultError::Broker {
+                queue: queue.clone(),
+                id: id.clone(),
+                source,
+            }),
         }
     }
 
@@ -415,7 +433,9 @@ impl State {
 
     /// The value of this type.
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.0.get(&TypeId::of::<T>()).and_then(|value| value.downcast_ref())
+        self.0
+            .get(&TypeId::of::<T>())
+            .and_then(|value| value.downcast_ref())
     }
 }
 
@@ -431,7 +451,11 @@ mod tests {
 
     fn context() -> (Context, ContextControl) {
         ContextBuilder {
-            key: LeaseKey { queue: QueueName::default(), id: TaskId::new("1").unwrap(), nonce: 7 },
+            key: LeaseKey {
+                queue: QueueName::default(),
+                id: TaskId::new("1").unwrap(),
+                nonce: 7,
+            },
             retried: 0,
             max_retry: 25,
             deadline: Timestamp::MAX,
@@ -448,8 +472,10 @@ mod tests {
         async fn function(_: Context, task: RawTask) -> Result<Vec<u8>, TaskError> {
             Ok(task.payload.to_vec())
         }
-        let handlers: [Arc<dyn Handler>; 2] =
-            [Arc::new(function), Arc::new(|_: Context, _: RawTask| async { Err::<(), _>("no") })];
+        let handlers: [Arc<dyn Handler>; 2] = [
+            Arc::new(function),
+            Arc::new(|_: Context, _: RawTask| async { Err::<(), _>("no") }),
+        ];
 
         let mut outcomes = Vec::new();
         for handler in handlers {
@@ -471,7 +497,9 @@ mod tests {
         }
         let handler = typed(|_, task: Resize| async move { drop(task.width) });
 
-        let outcome = handler.handle(context().0, RawTask::new("image:resize", "{}")).await;
+        let outcome = handler
+            .handle(context().0, RawTask::new("image:resize", "{}"))
+            .await;
 
         assert!(matches!(outcome, Outcome::Archive(error) if error.kind() == FailureKind::Decode));
     }

@@ -35,8 +35,8 @@ pub use client::{Client, DEFAULT_MAX_PAYLOAD, new_task};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp, TokioClock};
 pub use error::{BoxError, BrokerError, EnqueueError};
 pub use handler::{
-    CancelReason, Context, ContextBuilder, ContextControl, Handler, HoldGuard, ResultError, ResultStore, State,
-    Typed, typed, with_retry_policy,
+    CancelReason, Context, ContextBuilder, ContextControl, Handler, HoldGuard, ResultError, ResultStore,
+    State, Typed, typed, with_retry_policy,
 };
 #[cfg(feature = "memory")]
 pub use memory::MemoryBroker;

@@ -144,7 +144,13 @@ pub struct TaskInfo {
 impl TaskInfo {
     /// For brokers and clients.
     pub fn new(message: TaskMessage, state: TaskState) -> Self {
-        TaskInfo { message, state, next_process_at: None, result: None, is_orphaned: false }
+        TaskInfo {
+            message,
+            state,
+            next_process_at: None,
+            result: None,
+            is_orphaned: false,
+        }
     }
 
     /// The task's id.

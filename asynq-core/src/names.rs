@@ -137,7 +137,8 @@ name! {
 impl QueueName {
     /// The queue of a task that names none: `default`.
     pub fn default_queue() -> Self {
-        static DEFAULT: std::sync::LazyLock<QueueName> = std::sync::LazyLock::new(|| QueueName("default".into()));
+        static DEFAULT: std::sync::LazyLock<QueueName> =
+            std::sync::LazyLock::new(|| QueueName("default".into()));
         DEFAULT.clone()
     }
 }

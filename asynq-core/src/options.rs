@@ -83,7 +83,9 @@ pub enum InvalidOption {
     #[error("max_retry of {0} is more than 2147483647")]
     MaxRetry(u32),
     /// A payload over the client's limit.
-    #[error("payload of {size} bytes is over the limit of {limit} bytes; store it elsewhere and enqueue a reference, or raise the client's max_payload")]
+    #[error(
+        "payload of {size} bytes is over the limit of {limit} bytes; store it elsewhere and enqueue a reference, or raise the client's max_payload"
+    )]
     Payload {
         /// Bytes given.
         size: usize,
@@ -136,7 +138,9 @@ impl TaskOptions {
             });
         }
         Ok(CheckedOptions {
-            queue: self.queue.map_or_else(|| Ok(QueueName::default_queue()), QueueName::new)?,
+            queue: self
+                .queue
+                .map_or_else(|| Ok(QueueName::default_queue()), QueueName::new)?,
             max_retry,
             task_id: self.task_id.map_or_else(|| Ok(TaskId::random()), TaskId::new)?,
             timeout: match (whole_seconds("timeout", self.timeout)?, self.deadline) {
@@ -167,9 +171,15 @@ fn whole_seconds(
     } else if duration.as_secs() > i64::MAX as u64 / 1_000_000 {
         "is longer than a task can hold"
     } else {
-        return Ok(Some(Duration::from_secs(duration.as_secs() + u64::from(duration.subsec_nanos() > 0))));
+        return Ok(Some(Duration::from_secs(
+            duration.as_secs() + u64::from(duration.subsec_nanos() > 0),
+        )));
     };
-    Err(InvalidOption::Duration { option, value: duration, expected })
+    Err(InvalidOption::Duration {
+        option,
+        value: duration,
+        expected,
+    })
 }
 
 pub(crate) struct CheckedOptions {
@@ -302,7 +312,10 @@ mod tests {
         let checked = TaskOptions::new().deadline(deadline).checked().unwrap();
 
         assert_eq!(checked.timeout, None);
-        assert_eq!(checked.deadline, Some(Timestamp::from_unix_seconds(1_700_000_001)));
+        assert_eq!(
+            checked.deadline,
+            Some(Timestamp::from_unix_seconds(1_700_000_001))
+        );
     }
 
     #[test]
@@ -311,14 +324,27 @@ mod tests {
             assert!(TaskOptions::new().timeout(bad).checked().is_err());
             assert!(TaskOptions::new().retention(bad).checked().is_err());
         }
-        let checked = TaskOptions::new().timeout(Duration::from_millis(1500)).checked().unwrap();
+        let checked = TaskOptions::new()
+            .timeout(Duration::from_millis(1500))
+            .checked()
+            .unwrap();
         assert_eq!(checked.timeout, Some(Duration::from_secs(2)));
     }
 
     #[test]
     fn a_unique_ttl_below_a_second_is_refused() {
-        assert!(TaskOptions::new().unique(Duration::from_millis(999)).checked().is_err());
-        assert!(TaskOptions::new().unique(Duration::from_secs(1)).checked().is_ok());
+        assert!(
+            TaskOptions::new()
+                .unique(Duration::from_millis(999))
+                .checked()
+                .is_err()
+        );
+        assert!(
+            TaskOptions::new()
+                .unique(Duration::from_secs(1))
+                .checked()
+                .is_ok()
+        );
     }
 
     #[test]
@@ -329,13 +355,20 @@ mod tests {
 
     #[test]
     fn later_options_win_and_headers_merge() {
-        let first = TaskOptions::new().queue("a").max_retry(1).header("x", "1").header("y", "1");
+        let first = TaskOptions::new()
+            .queue("a")
+            .max_retry(1)
+            .header("x", "1")
+            .header("y", "1");
         let later = TaskOptions::new().queue("b").header("y", "2");
 
         let merged = first.overridden_by(later);
 
         assert_eq!(merged.queue.as_deref(), Some("b"));
         assert_eq!(merged.max_retry, Some(1));
-        assert_eq!(merged.headers, Headers::from([("x".into(), "1".into()), ("y".into(), "2".into())]));
+        assert_eq!(
+            merged.headers,
+            Headers::from([("x".into(), "1".into()), ("y".into(), "2".into())])
+        );
     }
 }

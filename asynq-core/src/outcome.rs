@@ -87,7 +87,11 @@ enum Then {
 impl TaskError {
     /// A failure that is retried.
     pub fn new(error: impl Into<BoxError>) -> Self {
-        TaskError { error: error.into(), kind: FailureKind::Error, then: Then::Retry }
+        TaskError {
+            error: error.into(),
+            kind: FailureKind::Error,
+            then: Then::Retry,
+        }
     }
 
     /// The same failure, of this kind.
@@ -251,8 +255,9 @@ pub struct Json<T>(pub T);
 
 impl<T: Serialize> IntoResult for Json<T> {
     fn into_result(self) -> Result<Option<Bytes>, TaskError> {
-        let bytes = serde_json::to_vec(&self.0)
-            .map_err(|error| TaskError::new(format!("cannot store the result of the task as JSON: {error}")))?;
+        let bytes = serde_json::to_vec(&self.0).map_err(|error| {
+            TaskError::new(format!("cannot store the result of the task as JSON: {error}"))
+        })?;
         Ok(Some(bytes.into()))
     }
 }
@@ -275,9 +280,15 @@ mod tests {
     fn an_error_says_what_follows() {
         let outcome = |error: TaskError| Err::<(), _>(error).into_outcome();
 
-        assert!(matches!(outcome(TaskError::new("x").skip_retry()), Outcome::Archive(_)));
+        assert!(matches!(
+            outcome(TaskError::new("x").skip_retry()),
+            Outcome::Archive(_)
+        ));
         assert!(matches!(outcome(TaskError::new("x").revoke()), Outcome::Drop(_)));
-        assert!(matches!(outcome(TaskError::snooze(Duration::ZERO)), Outcome::Snooze(_)));
+        assert!(matches!(
+            outcome(TaskError::snooze(Duration::ZERO)),
+            Outcome::Snooze(_)
+        ));
         assert!(matches!(
             outcome(TaskError::new("x").retry_after(Duration::from_secs(3))),
             Outcome::RetryAfter(delay, _) if delay.as_secs() == 3
@@ -300,6 +311,9 @@ mod tests {
         let outcome = Ok::<_, TaskError>(Json(7)).into_outcome();
 
         assert!(matches!(outcome, Outcome::Done(Some(bytes)) if &bytes[..] == b"7"));
-        assert!(matches!(Ok::<_, TaskError>(()).into_outcome(), Outcome::Done(None)));
+        assert!(matches!(
+            Ok::<_, TaskError>(()).into_outcome(),
+            Outcome::Done(None)
+        ));
     }
 }

@@ -32,14 +32,18 @@ impl DefaultBackoff {
     pub fn range(retried: u32) -> (Duration, Duration) {
         let n = u64::from(retried);
         let base = n.saturating_pow(4).saturating_add(15);
-        (Duration::from_secs(base), Duration::from_secs(base.saturating_add(29 * (n + 1))))
+        (
+            Duration::from_secs(base),
+            Duration::from_secs(base.saturating_add(29 * (n + 1))),
+        )
     }
 }
 
 impl RetryPolicy for DefaultBackoff {
     fn delay(&self, retried: u32, _: &TaskError, _: &RawTask) -> Duration {
-        let (shortest, _) = DefaultBackoff::range(retried);
-        shortest.saturating_add(Duration::from_secs(fastrand::u64(0..30) * (u64::from(retried) + 1)))
+        let (shortest, longest) = DefaultBackoff::range(retried);
+        let random = Duration::from_secs(fastrand::u64(0..30) * (u64::from(retried) + 1));
+        shortest.saturating_add(random).min(longest)
     }
 }
 
@@ -72,12 +76,20 @@ pub struct ExponentialBackoff {
 impl ExponentialBackoff {
     /// Doubles from `base` up to `max`, with a jitter of a tenth.
     pub fn new(base: Duration, max: Duration) -> Self {
-        ExponentialBackoff { base, max, jitter: 0.1 }
+        ExponentialBackoff {
+            base,
+            max,
+            jitter: 0.1,
+        }
     }
 
     /// The share of each delay that is left to chance, from 0 (none) to 1 (all); anything else is cut to that.
     pub fn jitter(mut self, share: f64) -> Self {
-        self.jitter = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) };
+        self.jitter = if share.is_nan() {
+            0.0
+        } else {
+            share.clamp(0.0, 1.0)
+        };
         self
     }
 }

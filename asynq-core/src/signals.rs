@@ -42,8 +42,13 @@ impl Signals {
     pub fn new() -> (Self, mpsc::UnboundedReceiver<CancelRequest>) {
         let (cancels, receiver) = mpsc::unbounded_channel();
         let (demand, _) = watch::channel(Demand::Idle);
-        let signals =
-            Signals { pending: Notify::new(), due: Notify::new(), armed: AtomicBool::new(false), cancels, demand };
+        let signals = Signals {
+            pending: Notify::new(),
+            due: Notify::new(),
+            armed: AtomicBool::new(false),
+            cancels,
+            demand,
+        };
         (signals, receiver)
     }
 
@@ -90,6 +95,7 @@ impl Signals {
 
     /// For servers: what they want to be told.
     pub fn set_demand(&self, demand: Demand) {
-        self.demand.send_if_modified(|current| std::mem::replace(current, demand) != demand);
+        self.demand
+            .send_if_modified(|current| std::mem::replace(current, demand) != demand);
     }
 }

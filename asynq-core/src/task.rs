@@ -41,7 +41,9 @@ pub trait Task: Serialize + DeserializeOwned + Send + 'static {
 
     /// The payload bytes: JSON, which peers in other languages read, unless you say otherwise.
     fn encode(&self) -> Result<Bytes, EncodeError> {
-        serde_json::to_vec(self).map(Bytes::from).map_err(|error| EncodeError::new(Self::TYPE, error))
+        serde_json::to_vec(self)
+            .map(Bytes::from)
+            .map_err(|error| EncodeError::new(Self::TYPE, error))
     }
 
     /// The value from its payload bytes.
@@ -61,7 +63,10 @@ pub struct EncodeError {
 impl EncodeError {
     /// For an implementation of [`Task::encode`].
     pub fn new(task_type: &'static str, source: impl Into<crate::BoxError>) -> Self {
-        EncodeError { task_type, source: source.into() }
+        EncodeError {
+            task_type,
+            source: source.into(),
+        }
     }
 }
 
@@ -76,7 +81,10 @@ pub struct DecodeError {
 impl DecodeError {
     /// For an implementation of [`Task::decode`].
     pub fn new(task_type: &'static str, source: impl Into<crate::BoxError>) -> Self {
-        DecodeError { task_type, source: source.into() }
+        DecodeError {
+            task_type,
+            source: source.into(),
+        }
     }
 }
 
@@ -97,7 +105,11 @@ pub struct RawTask {
 impl RawTask {
     /// A task with this type and payload. The type is checked when the task is enqueued.
     pub fn new(task_type: impl Into<Arc<str>>, payload: impl Into<Bytes>) -> Self {
-        RawTask { task_type: task_type.into(), payload: payload.into(), headers: Headers::new() }
+        RawTask {
+            task_type: task_type.into(),
+            payload: payload.into(),
+            headers: Headers::new(),
+        }
     }
 
     /// The same task with these headers instead of its own.
@@ -149,7 +161,11 @@ impl<T: Task> Configure for T {
     type Configured = TaskBuilder<T>;
 
     fn configure(self, change: impl FnOnce(&mut TaskOptions)) -> TaskBuilder<T> {
-        TaskBuilder { task: self, options: TaskOptions::new() }.configure(change)
+        TaskBuilder {
+            task: self,
+            options: TaskOptions::new(),
+        }
+        .configure(change)
     }
 }
 
@@ -157,7 +173,11 @@ impl Configure for RawTask {
     type Configured = TaskBuilder<RawTask>;
 
     fn configure(self, change: impl FnOnce(&mut TaskOptions)) -> TaskBuilder<RawTask> {
-        TaskBuilder { task: self, options: TaskOptions::new() }.configure(change)
+        TaskBuilder {
+            task: self,
+            options: TaskOptions::new(),
+        }
+        .configure(change)
     }
 }
 
@@ -200,7 +220,10 @@ mod tests {
 
     #[test]
     fn a_payload_of_another_form_names_the_type_and_the_place() {
-        let error = RawTask::new("image:resize", &br#"{"width":"x"}"#[..]).decode::<Resize>().err().unwrap();
+        let error = RawTask::new("image:resize", &br#"{"width":"x"}"#[..])
+            .decode::<Resize>()
+            .err()
+            .unwrap();
 
         let text = error.to_string();
         assert!(text.contains("image:resize") && text.contains("column"), "{text}");

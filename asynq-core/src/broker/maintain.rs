@@ -31,11 +31,7 @@ pub trait Maintain: Send + Sync + 'static {
     /// Looks at a part of what is stored for the queue and mends what a broker's operations never leave behind, but
     /// crashes of other programs, evictions and hand edits do: active tasks without lease, tasks in no list, groups
     /// that nobody lists. Start with the default cursor and go on with the one in the answer.
-    async fn reconcile(
-        &self,
-        queue: &QueueName,
-        cursor: ReconcileCursor,
-    ) -> Result<Reconciled, BrokerError>;
+    async fn reconcile(&self, queue: &QueueName, cursor: ReconcileCursor) -> Result<Reconciled, BrokerError>;
 }
 
 /// What [`forward`](Maintain::forward) did.
