@@ -408,6 +408,11 @@ impl ContextControl {
         self.0.0.reason.get().copied().unwrap_or(CancelReason::Requested)
     }
 
+    /// Whether the handler has been told to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.is_cancelled()
+    }
+
     /// Whether work goes on that a drop of the future would not stop.
     pub fn is_held(&self) -> bool {
         *self.0.0.holds.borrow() > 0
