@@ -43,8 +43,8 @@ use crate::task::{RawTask, Task};
 /// ```
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// Runs one attempt of a task.
-    async fn handle(&self, cx: Context, task: RawTask) -> Outcome;
+    /// Runs one attempt of a task. Go: `ProcessTask`.
+    async fn process(&self, cx: Context, task: RawTask) -> Outcome;
 
     /// The handler's own retry policy for this task, instead of the server's.
     fn retry_policy(&self, _task: &RawTask) -> Option<&dyn RetryPolicy> {
@@ -58,15 +58,15 @@ where
     F: Fn(Context, RawTask) -> R + Send + Sync + 'static,
     R: Future<Output: IntoOutcome> + Send + 'static,
 {
-    async fn handle(&self, cx: Context, task: RawTask) -> Outcome {
+    async fn process(&self, cx: Context, task: RawTask) -> Outcome {
         self(cx, task).await.into_outcome()
     }
 }
 
 #[async_trait]
 impl Handler for Arc<dyn Handler> {
-    async fn handle(&self, cx: Context, task: RawTask) -> Outcome {
-        (**self).handle(cx, task).await
+    async fn process(&self, cx: Context, task: RawTask) -> Outcome {
+        (**self).process(cx, task).await
     }
 
     fn retry_policy(&self, task: &RawTask) -> Option<&dyn RetryPolicy> {
@@ -93,8 +93,8 @@ struct WithRetryPolicy<P, H> {
 
 #[async_trait]
 impl<P: RetryPolicy, H: Handler> Handler for WithRetryPolicy<P, H> {
-    async fn handle(&self, cx: Context, task: RawTask) -> Outcome {
-        self.handler.handle(cx, task).await
+    async fn process(&self, cx: Context, task: RawTask) -> Outcome {
+        self.handler.process(cx, task).await
     }
 
     fn retry_policy(&self, _: &RawTask) -> Option<&dyn RetryPolicy> {
@@ -139,7 +139,7 @@ where
     F: Fn(Context, T) -> R + Send + Sync + 'static,
     R: Future<Output: IntoOutcome> + Send + 'static,
 {
-    async fn handle(&self, cx: Context, task: RawTask) -> Outcome {
+    async fn process(&self, cx: Context, task: RawTask) -> Outcome {
         match task.decode::<T>() {
             Ok(payload) => (self.function)(cx, payload).await.into_outcome(),
             Err(error) => TaskError::new(error)
@@ -484,7 +484,7 @@ mod tests {
 
         let mut outcomes = Vec::new();
         for handler in handlers {
-            outcomes.push(handler.handle(context().0, RawTask::new("t", "x")).await);
+            outcomes.push(handler.process(context().0, RawTask::new("t", "x")).await);
         }
 
         assert!(matches!(&outcomes[0], Outcome::Done(Some(bytes)) if &bytes[..] == b"x"));
@@ -503,7 +503,7 @@ mod tests {
         let handler = typed(|_, task: Resize| async move { assert_eq!(task.width, 7) });
 
         let outcome = handler
-            .handle(context().0, RawTask::new("image:resize", "{}"))
+            .process(context().0, RawTask::new("image:resize", "{}"))
             .await;
 
         assert!(matches!(outcome, Outcome::Archive(error) if error.kind() == FailureKind::Decode));

@@ -52,7 +52,7 @@ where
     F: Fn(Context, RawTask) -> R + Send + Sync + 'static,
     R: IntoOutcome + Send + 'static,
 {
-    async fn handle(&self, cx: Context, task: RawTask) -> Outcome {
+    async fn process(&self, cx: Context, task: RawTask) -> Outcome {
         let Ok(thread) = self.threads.clone().acquire_owned().await else {
             return Outcome::Retry(TaskError::new("the pool of threads is closed"));
         };

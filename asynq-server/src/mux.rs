@@ -178,12 +178,12 @@ impl std::fmt::Debug for ServeMux {
 
 #[async_trait]
 impl Handler for ServeMux {
-    async fn handle(&self, cx: Context, task: RawTask) -> Outcome {
+    async fn process(&self, cx: Context, task: RawTask) -> Outcome {
         let handler = self.handler(&task.task_type);
         if self.middleware.is_empty() {
             return match handler {
-                Some(handler) => handler.handle(cx, task).await,
-                None => NotFound.handle(cx, task).await,
+                Some(handler) => handler.process(cx, task).await,
+                None => NotFound.process(cx, task).await,
             };
         }
         let handler = handler.cloned().unwrap_or_else(|| Arc::new(NotFound));
@@ -206,7 +206,7 @@ struct NotFound;
 
 #[async_trait]
 impl Handler for NotFound {
-    async fn handle(&self, _: Context, task: RawTask) -> Outcome {
+    async fn process(&self, _: Context, task: RawTask) -> Outcome {
         TaskError::new(format!("handler not found for task {:?}", task.task_type))
             .with_kind(FailureKind::HandlerNotFound)
             .into_outcome()
@@ -230,7 +230,7 @@ impl Handler for NotFound {
 #[async_trait]
 pub trait Middleware: Send + Sync + 'static {
     /// Runs the task, by `next` or otherwise.
-    async fn handle(&self, cx: Context, task: RawTask, next: Next) -> Outcome;
+    async fn process(&self, cx: Context, task: RawTask, next: Next) -> Outcome;
 }
 
 #[async_trait]
@@ -239,7 +239,7 @@ where
     F: Fn(Context, RawTask, Next) -> R + Send + Sync + 'static,
     R: Future<Output: IntoOutcome> + Send + 'static,
 {
-    async fn handle(&self, cx: Context, task: RawTask, next: Next) -> Outcome {
+    async fn process(&self, cx: Context, task: RawTask, next: Next) -> Outcome {
         self(cx, task, next).await.into_outcome()
     }
 }
@@ -257,9 +257,9 @@ impl Next {
         match self.middleware.get(self.position).cloned() {
             Some(middleware) => {
                 self.position += 1;
-                middleware.handle(cx, task, self).await
+                middleware.process(cx, task, self).await
             }
-            None => self.handler.handle(cx, task).await,
+            None => self.handler.process(cx, task).await,
         }
     }
 }
@@ -298,7 +298,7 @@ mod tests {
     }
 
     async fn answer(mux: &ServeMux, task_type: &str) -> String {
-        match mux.handle(context(), RawTask::new(task_type, "")).await {
+        match mux.process(context(), RawTask::new(task_type, "")).await {
             Outcome::Done(Some(text)) => String::from_utf8(text.to_vec()).unwrap(),
             other => format!("{other:?}"),
         }
@@ -332,7 +332,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_without_handler_says_so() {
-        let outcome = ServeMux::new().handle(context(), RawTask::new("lost", "")).await;
+        let outcome = ServeMux::new().process(context(), RawTask::new("lost", "")).await;
 
         let Outcome::Retry(error) = outcome else {
             panic!("{outcome:?}")

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use asynq_core::broker::{Claim, Finish, Leased, Settlement, cut_error_text};
 use asynq_core::{
-    CancelReason, Context, ContextBuilder, ContextControl, DEFAULT_TIMEOUT, FailureKind, Outcome, RawTask,
+    CancelReason, Context, ContextBuilder, ContextControl, DEFAULT_TIMEOUT, FailureKind, LeaseKey, Outcome, RawTask,
     ResultStore, TaskError, TaskMessage, Timestamp,
 };
 use tokio::sync::OwnedSemaphorePermit;
@@ -41,6 +41,12 @@ enum End {
     Stopped(CancelReason),
 }
 
+impl From<Result<Outcome, TaskError>> for End {
+    fn from(ended: Result<Outcome, TaskError>) -> Self {
+        End::Outcome(ended.unwrap_or_else(TaskError::into_outcome))
+    }
+}
+
 impl<'a> Attempt<'a> {
     fn begin(runtime: &'a Runtime, leased: Leased) -> Self {
         let message = &leased.message;
@@ -73,7 +79,7 @@ impl<'a> Attempt<'a> {
         let handler = self
             .runtime
             .handler
-            .handle(self.context.clone(), self.task.clone());
+            .process(self.context.clone(), self.task.clone());
         let mut handler = Some(Box::pin(guard_future(handler)));
         let Some(running) = handler.as_mut() else {
             unreachable!("it was just put there")
@@ -81,7 +87,7 @@ impl<'a> Attempt<'a> {
         let end = tokio::select! {
             // A handler that ends exactly when it is to stop has ended.
             biased;
-            outcome = running.as_mut() => End::Outcome(outcome.unwrap_or_else(TaskError::into_outcome)),
+            outcome = running.as_mut() => End::from(outcome),
             reason = self.told_to_stop() => self.stop(running.as_mut(), reason).await,
         };
         if let Some(handler) = handler.take() {
@@ -115,22 +121,19 @@ impl<'a> Attempt<'a> {
             CancelReason::Requested => self.runtime.config.cancel_grace,
             _ => Duration::ZERO,
         };
-        let ended = if self.control.is_held() {
+        let held = self.control.is_held();
+        let ended = if held {
             Some(handler.as_mut().await)
         } else {
             // Polled once more even without grace: it may end by itself now that it knows.
             tokio::time::timeout(grace, handler.as_mut()).await.ok()
         };
-        match ended {
-            // Nothing it says after losing the lease or at the end of a shutdown can be told from an interruption,
-            // except success.
-            Some(Ok(outcome @ Outcome::Done(_))) => End::Outcome(outcome),
-            Some(outcome) if reason == CancelReason::Requested => {
-                End::Outcome(outcome.unwrap_or_else(TaskError::into_outcome))
-            }
-            Some(outcome) if reason == CancelReason::DeadlineExceeded && self.control.is_held() => {
-                End::Outcome(outcome.unwrap_or_else(TaskError::into_outcome))
-            }
+        match (ended, reason) {
+            // Success is success, however late: the broker decides whether the lease still counts.
+            (Some(Ok(outcome @ Outcome::Done(_))), _) => End::Outcome(outcome),
+            (Some(outcome), CancelReason::Requested) => End::from(outcome),
+            // It could not be stopped, so what it says counts.
+            (Some(outcome), CancelReason::DeadlineExceeded) if held => End::from(outcome),
             _ => End::Stopped(reason),
         }
     }
@@ -222,7 +225,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn report(&self, task_error: &TaskError) {
-        let LeaseKeyFields { queue, id } = LeaseKeyFields::of(&self.leased);
+        let LeaseKey { queue, id, .. } = &self.leased.key;
         let (retried, max_retry) = (self.leased.message.retried, self.leased.message.max_retry);
         match task_error.kind() {
             FailureKind::Panic => {
@@ -242,20 +245,6 @@ impl<'a> Attempt<'a> {
     }
 }
 
-struct LeaseKeyFields<'a> {
-    queue: &'a asynq_core::QueueName,
-    id: &'a asynq_core::TaskId,
-}
-
-impl<'a> LeaseKeyFields<'a> {
-    fn of(leased: &'a Leased) -> Self {
-        LeaseKeyFields {
-            queue: &leased.key.queue,
-            id: &leased.key.id,
-        }
-    }
-}
-
 #[derive(PartialEq)]
 enum Then {
     Retry,
@@ -269,7 +258,7 @@ struct Results(Arc<dyn asynq_core::Broker>);
 impl ResultStore for Results {
     async fn write_result(
         &self,
-        key: &asynq_core::LeaseKey,
+        key: &LeaseKey,
         result: bytes::Bytes,
     ) -> Result<bool, asynq_core::BrokerError> {
         asynq_core::Dequeue::write_result(&*self.0, key, result).await

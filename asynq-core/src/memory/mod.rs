@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::broker::{Now, ServerId};
+use crate::broker::{Broker, Now, ServerId};
 use crate::clock::{Clock, Timestamp, TokioClock};
 use crate::names::QueueName;
 
@@ -100,6 +100,12 @@ impl Default for MemoryBroker {
 impl fmt::Debug for MemoryBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryBroker").finish_non_exhaustive()
+    }
+}
+
+impl From<MemoryBroker> for Arc<dyn Broker> {
+    fn from(broker: MemoryBroker) -> Self {
+        Arc::new(broker)
     }
 }
 

@@ -1,0 +1,86 @@
+//! How a user tests code that enqueues and code that handles, without Redis: `cargo test --example unit_test`.
+//!
+//! Run as a program it does what the code under test does in production, in memory.
+
+use std::time::Duration;
+
+use asynq_server::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Welcome {
+    name: String,
+}
+
+impl Task for Welcome {
+    const TYPE: &'static str = "email:welcome";
+
+    fn options() -> TaskOptions {
+        TaskOptions::new().queue("critical").max_retry(5)
+    }
+}
+
+/// Code that enqueues: it takes a client, whatever its broker is.
+async fn sign_up(client: &Client, name: &str) -> Result<(), EnqueueError> {
+    let welcome = Welcome { name: name.to_owned() };
+    client.enqueue(welcome.process_in(Duration::from_secs(60))).await?;
+    Ok(())
+}
+
+/// Code that handles: a function like any other.
+async fn send_welcome(_: Context, email: Welcome) -> Result<(), TaskError> {
+    if email.name.is_empty() {
+        return Err(TaskError::new("nobody to welcome").skip_retry());
+    }
+    println!("welcome, {}", email.name);
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let broker = MemoryBroker::new();
+    sign_up(&Client::new(broker.clone()), "Ann").await?;
+    let server = Server::builder(broker).queues([("critical", 1)]).handle_typed(send_welcome).build()?;
+    server.start().await?;
+    server.shutdown().await;
+    println!("Ann's welcome is due in a minute; see the tests in this file for how time is moved");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use asynq_server::{Inspect, Page, QueueName};
+
+    use super::*;
+
+    fn critical() -> QueueName {
+        QueueName::new("critical").unwrap()
+    }
+
+    #[tokio::test]
+    async fn signing_up_enqueues_a_welcome_for_a_minute_later() {
+        let broker = MemoryBroker::new();
+
+        sign_up(&Client::new(broker.clone()), "Ann").await.unwrap();
+
+        let tasks = broker.tasks(&critical(), TaskState::Scheduled, None, Page::first(10)).await.unwrap();
+        assert_eq!(tasks.len(), 1);
+        assert_eq!(tasks[0].message.to_raw_task().decode::<Welcome>().unwrap(), Welcome { name: "Ann".into() });
+    }
+
+    /// The whole way: time is paused, and moves by itself while everybody waits.
+    #[tokio::test(start_paused = true)]
+    async fn a_welcome_to_nobody_is_archived() {
+        let broker = MemoryBroker::new();
+        let builder = Server::builder(broker.clone()).queues([("critical", 1)]);
+        let server = builder.handle_typed(send_welcome).build().unwrap();
+        server.start().await.unwrap();
+
+        sign_up(&Client::new(broker.clone()), "").await.unwrap();
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        server.shutdown().await;
+
+        let archived = broker.tasks(&critical(), TaskState::Archived, None, Page::first(10)).await.unwrap();
+        assert_eq!(archived[0].message.last_error, "nobody to welcome");
+    }
+}
