@@ -42,8 +42,16 @@ struct Wish {
 
 impl Wish {
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Self>, Box<dyn std::error::Error>> {
-        let (Some(task_type), Some(payload)) = (args.next(), args.next()) else { return Ok(None) };
-        let mut wish = Wish { task_type, payload, queue: "default".to_owned(), count: 1, delay: None };
+        let (Some(task_type), Some(payload)) = (args.next(), args.next()) else {
+            return Ok(None);
+        };
+        let mut wish = Wish {
+            task_type,
+            payload,
+            queue: "default".to_owned(),
+            count: 1,
+            delay: None,
+        };
         while let Some(option) = args.next() {
             let value = args.next().ok_or_else(|| format!("{option} needs a value"))?;
             match option.as_str() {

@@ -22,8 +22,12 @@ impl Task for Welcome {
 
 /// Code that enqueues: it takes a client, whatever its broker is.
 async fn sign_up(client: &Client, name: &str) -> Result<(), EnqueueError> {
-    let welcome = Welcome { name: name.to_owned() };
-    client.enqueue(welcome.process_in(Duration::from_secs(60))).await?;
+    let welcome = Welcome {
+        name: name.to_owned(),
+    };
+    client
+        .enqueue(welcome.process_in(Duration::from_secs(60)))
+        .await?;
     Ok(())
 }
 
@@ -40,7 +44,10 @@ async fn send_welcome(_: Context, email: Welcome) -> Result<(), TaskError> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let broker = MemoryBroker::new();
     sign_up(&Client::new(broker.clone()), "Ann").await?;
-    let server = Server::builder(broker).queues([("critical", 1)]).handle_typed(send_welcome).build()?;
+    let server = Server::builder(broker)
+        .queues([("critical", 1)])
+        .handle_typed(send_welcome)
+        .build()?;
     server.start().await?;
     server.shutdown().await;
     println!("Ann's welcome is due in a minute; see the tests in this file for how time is moved");
@@ -63,9 +70,15 @@ mod tests {
 
         sign_up(&Client::new(broker.clone()), "Ann").await.unwrap();
 
-        let tasks = broker.tasks(&critical(), TaskState::Scheduled, None, Page::first(10)).await.unwrap();
+        let tasks = broker
+            .tasks(&critical(), TaskState::Scheduled, None, Page::first(10))
+            .await
+            .unwrap();
         assert_eq!(tasks.len(), 1);
-        assert_eq!(tasks[0].message.to_raw_task().decode::<Welcome>().unwrap(), Welcome { name: "Ann".into() });
+        assert_eq!(
+            tasks[0].message.to_raw_task().decode::<Welcome>().unwrap(),
+            Welcome { name: "Ann".into() }
+        );
     }
 
     /// The whole way: time is paused, and moves by itself while everybody waits.
@@ -80,7 +93,10 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(61)).await;
         server.shutdown().await;
 
-        let archived = broker.tasks(&critical(), TaskState::Archived, None, Page::first(10)).await.unwrap();
+        let archived = broker
+            .tasks(&critical(), TaskState::Archived, None, Page::first(10))
+            .await
+            .unwrap();
         assert_eq!(archived[0].message.last_error, "nobody to welcome");
     }
 }

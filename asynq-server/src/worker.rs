@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use asynq_core::broker::{Claim, Finish, Leased, Settlement, cut_error_text};
 use asynq_core::{
-    CancelReason, Context, ContextBuilder, ContextControl, DEFAULT_TIMEOUT, FailureKind, LeaseKey, Outcome, RawTask,
-    ResultStore, TaskError, TaskMessage, Timestamp,
+    CancelReason, Context, ContextBuilder, ContextControl, DEFAULT_TIMEOUT, FailureKind, LeaseKey, Outcome,
+    RawTask, ResultStore, TaskError, TaskMessage, Timestamp,
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, error, info, warn};

@@ -35,9 +35,18 @@ async fn run(
 #[tokio::test(start_paused = true)]
 async fn a_task_with_retention_is_kept_with_its_result() {
     let broker = TestBroker::default();
-    let builder = server(&broker).handle("t", |_: Context, _: RawTask| async { Ok::<_, TaskError>(Json(7)) });
+    let builder = server(&broker).handle("t", |_: Context, _: RawTask| async {
+        Ok::<_, TaskError>(Json(7))
+    });
 
-    let info = run(builder, &broker, task("1").retention(60 * SECOND), Some(TaskState::Completed)).await.unwrap();
+    let info = run(
+        builder,
+        &broker,
+        task("1").retention(60 * SECOND),
+        Some(TaskState::Completed),
+    )
+    .await
+    .unwrap();
 
     assert_eq!(info.result.as_deref(), Some(&b"7"[..]));
     assert!(info.message.completed_at.is_some());
@@ -49,7 +58,11 @@ async fn a_completed_task_is_deleted_after_its_retention() {
     let builder = server(&broker).handle("t", |_: Context, _: RawTask| async {});
     let server = builder.build().unwrap();
     server.start().await.unwrap();
-    broker.client().enqueue(task("1").retention(60 * SECOND)).await.unwrap();
+    broker
+        .client()
+        .enqueue(task("1").retention(60 * SECOND))
+        .await
+        .unwrap();
     broker.until("1", Some(TaskState::Completed)).await;
     let completed = Instant::now();
 
@@ -66,13 +79,23 @@ async fn a_failed_task_is_retried_until_its_retries_are_used_up_and_then_archive
     let handler = {
         let attempts = attempts.clone();
         move |cx: Context, _: RawTask| {
-            attempts.lock().unwrap().push((cx.retried(), cx.is_last_attempt()));
+            attempts
+                .lock()
+                .unwrap()
+                .push((cx.retried(), cx.is_last_attempt()));
             async { Err::<(), _>("no luck") }
         }
     };
 
     let builder = server(&broker).handle("t", handler);
-    let info = run(builder, &broker, task("1").max_retry(2), Some(TaskState::Archived)).await.unwrap();
+    let info = run(
+        builder,
+        &broker,
+        task("1").max_retry(2),
+        Some(TaskState::Archived),
+    )
+    .await
+    .unwrap();
 
     assert_eq!(*attempts.lock().unwrap(), [(0, false), (1, false), (2, true)]);
     assert_eq!(info.message.retried, 2);
@@ -83,9 +106,10 @@ async fn a_failed_task_is_retried_until_its_retries_are_used_up_and_then_archive
 
 #[tokio::test(start_paused = true)]
 async fn skip_retry_archives_at_once_and_revoke_deletes() {
-    for (error, state) in
-        [(TaskError::new("x").skip_retry(), Some(TaskState::Archived)), (TaskError::new("x").revoke(), None)]
-    {
+    for (error, state) in [
+        (TaskError::new("x").skip_retry(), Some(TaskState::Archived)),
+        (TaskError::new("x").revoke(), None),
+    ] {
         let broker = TestBroker::default();
         let error = Arc::new(Mutex::new(Some(error)));
         let builder = server(&broker).handle("t", move |_: Context, _: RawTask| {
@@ -106,7 +130,11 @@ async fn a_snoozed_task_is_run_again_and_not_charged() {
         move |cx: Context, _: RawTask| {
             let mut starts = starts.lock().unwrap();
             starts.push((cx.retried(), Instant::now()));
-            let outcome = if starts.len() < 3 { Outcome::Snooze(5 * SECOND) } else { Outcome::done() };
+            let outcome = if starts.len() < 3 {
+                Outcome::Snooze(5 * SECOND)
+            } else {
+                Outcome::done()
+            };
             async move { outcome }
         }
     };
@@ -114,9 +142,15 @@ async fn a_snoozed_task_is_run_again_and_not_charged() {
     run(server(&broker).handle("t", handler), &broker, task("1"), None).await;
 
     let starts = starts.lock().unwrap();
-    assert_eq!(starts.iter().map(|(retried, _)| *retried).collect::<Vec<_>>(), [0, 0, 0]);
+    assert_eq!(
+        starts.iter().map(|(retried, _)| *retried).collect::<Vec<_>>(),
+        [0, 0, 0]
+    );
     let waited = starts[1].1 - starts[0].1;
-    assert!((5 * SECOND..5 * SECOND + Duration::from_millis(50)).contains(&waited), "{waited:?}");
+    assert!(
+        (5 * SECOND..5 * SECOND + Duration::from_millis(50)).contains(&waited),
+        "{waited:?}"
+    );
     assert_eq!(broker.info().await.processed, 1);
 }
 
@@ -127,10 +161,20 @@ async fn a_panic_is_a_failure_with_its_text_and_place_and_the_server_goes_on() {
         assert!(cx.task_id() != &"1", "boom");
     });
 
-    let info = run(builder, &broker, task("1").max_retry(0), Some(TaskState::Archived)).await.unwrap();
+    let info = run(
+        builder,
+        &broker,
+        task("1").max_retry(0),
+        Some(TaskState::Archived),
+    )
+    .await
+    .unwrap();
 
     let text = info.message.last_error;
-    assert!(text.starts_with("panic [") && text.contains("attempts.rs:") && text.ends_with("boom"), "{text}");
+    assert!(
+        text.starts_with("panic [") && text.contains("attempts.rs:") && text.ends_with("boom"),
+        "{text}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,7 +192,9 @@ async fn a_panic_while_the_handler_is_dropped_does_no_harm() {
     });
 
     let archived = Some(TaskState::Archived);
-    let info = run(builder, &broker, task("1").timeout(SECOND).max_retry(0), archived).await.unwrap();
+    let info = run(builder, &broker, task("1").timeout(SECOND).max_retry(0), archived)
+        .await
+        .unwrap();
 
     assert_eq!(info.message.last_error, "context deadline exceeded");
 }
@@ -173,7 +219,14 @@ async fn a_task_past_its_timeout_is_stopped_and_fails() {
     let begun = Instant::now();
 
     let archived = Some(TaskState::Archived);
-    let info = run(builder, &broker, task("1").timeout(3 * SECOND).max_retry(0), archived).await.unwrap();
+    let info = run(
+        builder,
+        &broker,
+        task("1").timeout(3 * SECOND).max_retry(0),
+        archived,
+    )
+    .await
+    .unwrap();
 
     assert_eq!(info.message.last_error, "context deadline exceeded");
     let stopped = told.recv().await.unwrap() - begun;
@@ -187,7 +240,9 @@ async fn a_task_past_its_deadline_before_it_starts_fails_without_running_on() {
     let past = std::time::SystemTime::UNIX_EPOCH + SECOND;
 
     let archived = Some(TaskState::Archived);
-    let info = run(builder, &broker, task("1").deadline(past).max_retry(0), archived).await.unwrap();
+    let info = run(builder, &broker, task("1").deadline(past).max_retry(0), archived)
+        .await
+        .unwrap();
 
     assert_eq!(info.message.last_error, "context deadline exceeded");
 }
@@ -265,7 +320,10 @@ async fn a_cancellation_with_a_queue_reaches_only_the_task_of_that_queue() {
     }
 
     let queue = QueueName::new("b").unwrap();
-    broker.cancel(Some(&queue), &TaskId::new("same").unwrap()).await.unwrap();
+    broker
+        .cancel(Some(&queue), &TaskId::new("same").unwrap())
+        .await
+        .unwrap();
 
     assert_eq!(told.recv().await.unwrap(), "cancel b");
     tokio::time::sleep(60 * SECOND).await;
@@ -276,10 +334,12 @@ async fn a_cancellation_with_a_queue_reaches_only_the_task_of_that_queue() {
 async fn a_long_task_keeps_its_lease() {
     let broker = TestBroker::default();
     let (tell, mut told) = mpsc::unbounded_channel();
-    let builder = server(&broker).concurrency(3).handle("t", move |_: Context, _: RawTask| {
-        let _ = tell.send(());
-        tokio::time::sleep(300 * SECOND)
-    });
+    let builder = server(&broker)
+        .concurrency(3)
+        .handle("t", move |_: Context, _: RawTask| {
+            let _ = tell.send(());
+            tokio::time::sleep(300 * SECOND)
+        });
 
     run(builder, &broker, task("1"), None).await;
 
@@ -311,14 +371,21 @@ async fn a_task_whose_lease_cannot_be_kept_is_stopped() {
     broker.fail("extend");
 
     assert_eq!(told.recv().await.unwrap(), Some(CancelReason::LeaseLost));
-    assert!((20 * SECOND..34 * SECOND).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    assert!(
+        (20 * SECOND..34 * SECOND).contains(&begun.elapsed()),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_task_whose_worker_died_before_it_started_is_run_again_uncharged_even_without_retries() {
     let broker = TestBroker::default();
     broker.client().enqueue(task("1").max_retry(0)).await.unwrap();
-    let lost = broker.dequeue(&[QueueName::default_queue()], 1, 30 * SECOND).await.unwrap();
+    let lost = broker
+        .dequeue(&[QueueName::default_queue()], 1, 30 * SECOND)
+        .await
+        .unwrap();
     assert_eq!(lost.tasks.len(), 1);
     let begun = Instant::now();
     let (tell, mut told) = mpsc::unbounded_channel();
@@ -341,8 +408,14 @@ async fn a_task_whose_worker_died_before_it_started_is_run_again_uncharged_even_
 async fn a_task_whose_worker_died_while_it_ran_is_charged_and_reported() {
     let broker = TestBroker::default();
     broker.client().enqueue(task("1")).await.unwrap();
-    let dead = broker.dequeue(&[QueueName::default_queue()], 1, 30 * SECOND).await.unwrap();
-    broker.extend(&[dead.tasks[0].key.clone()], 30 * SECOND).await.unwrap();
+    let dead = broker
+        .dequeue(&[QueueName::default_queue()], 1, 30 * SECOND)
+        .await
+        .unwrap();
+    broker
+        .extend(&[dead.tasks[0].key.clone()], 30 * SECOND)
+        .await
+        .unwrap();
     let (tell, mut told) = mpsc::unbounded_channel();
     let server = server(&broker)
         .retry_policy(FixedBackoff(600 * SECOND))
@@ -358,20 +431,29 @@ async fn a_task_whose_worker_died_while_it_ran_is_charged_and_reported() {
     let info = broker.until("1", Some(TaskState::Retry)).await.unwrap();
     assert_eq!(info.message.retried, 1);
     assert_eq!(info.message.last_error, "asynq: task lease expired");
-    assert_eq!(told.recv().await.unwrap(), ("1".to_owned(), FailureKind::LeaseLost));
+    assert_eq!(
+        told.recv().await.unwrap(),
+        ("1".to_owned(), FailureKind::LeaseLost)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_task_that_kills_its_workers_before_they_confirm_it_is_charged_in_the_end() {
     let broker = TestBroker::default();
     broker.client().enqueue(task("1").max_retry(0)).await.unwrap();
-    let server = server(&broker).handle("other", |_: Context, _: RawTask| async {}).build().unwrap();
+    let server = server(&broker)
+        .handle("other", |_: Context, _: RawTask| async {})
+        .build()
+        .unwrap();
     server.start().await.unwrap();
     server.stop();
 
     let mut losses = 0;
     while broker.task("1").await.unwrap().state != TaskState::Archived {
-        let taken = broker.dequeue(&[QueueName::default_queue()], 1, 30 * SECOND).await.unwrap();
+        let taken = broker
+            .dequeue(&[QueueName::default_queue()], 1, 30 * SECOND)
+            .await
+            .unwrap();
         losses += taken.tasks.len();
         tokio::time::sleep(SECOND).await;
     }
@@ -382,7 +464,10 @@ async fn a_task_that_kills_its_workers_before_they_confirm_it_is_charged_in_the_
 #[tokio::test(start_paused = true)]
 async fn a_task_without_handler_is_put_back_uncharged_and_not_in_a_hot_loop() {
     let broker = TestBroker::default();
-    let server = server(&broker).handle("other", |_: Context, _: RawTask| async {}).build().unwrap();
+    let server = server(&broker)
+        .handle("other", |_: Context, _: RawTask| async {})
+        .build()
+        .unwrap();
     server.start().await.unwrap();
     broker.client().enqueue(task("1").max_retry(0)).await.unwrap();
 
@@ -410,9 +495,15 @@ async fn a_payload_that_does_not_decode_is_archived_with_its_reason() {
     let builder = server(&broker).handle_typed(|_, resize: Resize| async move { drop(resize.width) });
     let bad = RawTask::new("image:resize", r#"{"width":"wide"}"#).task_id("1");
 
-    let info = run(builder, &broker, bad, Some(TaskState::Archived)).await.unwrap();
+    let info = run(builder, &broker, bad, Some(TaskState::Archived))
+        .await
+        .unwrap();
 
-    assert!(info.message.last_error.contains("image:resize"), "{}", info.message.last_error);
+    assert!(
+        info.message.last_error.contains("image:resize"),
+        "{}",
+        info.message.last_error
+    );
     assert_eq!(info.message.retried, 0);
 }
 
@@ -430,7 +521,9 @@ async fn errors_that_are_no_failures_are_retried_uncharged() {
             async move { result }
         }
     };
-    let builder = server(&broker).is_failure(|error| error.to_string() != "busy").handle("t", handler);
+    let builder = server(&broker)
+        .is_failure(|error| error.to_string() != "busy")
+        .handle("t", handler);
 
     run(builder, &broker, task("1").max_retry(1), None).await;
 
@@ -451,10 +544,16 @@ async fn panics_in_callbacks_do_no_harm() {
         })
         .handle("t", |_: Context, _: RawTask| async {});
 
-    let info = run(builder, &broker, task("1"), Some(TaskState::Retry)).await.unwrap();
+    let info = run(builder, &broker, task("1"), Some(TaskState::Retry))
+        .await
+        .unwrap();
 
     assert_eq!(info.message.retried, 1);
-    assert!(info.message.last_error.ends_with("middleware"), "{}", info.message.last_error);
+    assert!(
+        info.message.last_error.ends_with("middleware"),
+        "{}",
+        info.message.last_error
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -464,7 +563,9 @@ async fn the_retry_policy_of_the_handler_comes_before_that_of_the_server() {
     let builder = server(&broker).handle("t", with_retry_policy(FixedBackoff(500 * SECOND), failing));
     let begun = std::time::SystemTime::from(asynq_server::Now::now(&broker));
 
-    let info = run(builder, &broker, task("1"), Some(TaskState::Retry)).await.unwrap();
+    let info = run(builder, &broker, task("1"), Some(TaskState::Retry))
+        .await
+        .unwrap();
 
     let due = std::time::SystemTime::from(info.next_process_at.unwrap());
     assert!((499..=502).contains(&due.duration_since(begun).unwrap().as_secs()));
@@ -479,24 +580,49 @@ async fn a_result_can_be_stored_while_the_task_runs_if_it_is_kept() {
             other => other.map_err(TaskError::from),
         }
     });
-    let info = run(builder, &broker, task("1").retention(60 * SECOND), Some(TaskState::Completed)).await.unwrap();
+    let info = run(
+        builder,
+        &broker,
+        task("1").retention(60 * SECOND),
+        Some(TaskState::Completed),
+    )
+    .await
+    .unwrap();
     assert_eq!(info.result.as_deref(), Some(&b"half way"[..]));
 
     let builder = server(&broker).handle("t", |cx: Context, _: RawTask| async move {
-        cx.write_result("half way").await.map_err(|error| TaskError::new(error).skip_retry())
+        cx.write_result("half way")
+            .await
+            .map_err(|error| TaskError::new(error).skip_retry())
     });
-    let info = run(builder, &broker, task("2"), Some(TaskState::Archived)).await.unwrap();
-    assert!(info.message.last_error.contains("retention"), "{}", info.message.last_error);
+    let info = run(builder, &broker, task("2"), Some(TaskState::Archived))
+        .await
+        .unwrap();
+    assert!(
+        info.message.last_error.contains("retention"),
+        "{}",
+        info.message.last_error
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn handlers_share_state() {
     let broker = TestBroker::default();
-    let builder = server(&broker).state(String::from("shared")).handle("t", |cx: Context, _: RawTask| async move {
-        Ok::<_, TaskError>(cx.state::<String>().cloned().unwrap_or_default())
-    });
+    let builder =
+        server(&broker)
+            .state(String::from("shared"))
+            .handle("t", |cx: Context, _: RawTask| async move {
+                Ok::<_, TaskError>(cx.state::<String>().cloned().unwrap_or_default())
+            });
 
-    let info = run(builder, &broker, task("1").retention(SECOND), Some(TaskState::Completed)).await.unwrap();
+    let info = run(
+        builder,
+        &broker,
+        task("1").retention(SECOND),
+        Some(TaskState::Completed),
+    )
+    .await
+    .unwrap();
 
     assert_eq!(info.result.as_deref(), Some(&b"shared"[..]));
 }
@@ -520,7 +646,10 @@ async fn a_blocking_handler_past_its_deadline_keeps_its_slot_and_what_it_returns
         .unwrap();
     server.start().await.unwrap();
     let client = broker.client();
-    client.enqueue(task("1").timeout(SECOND).retention(60 * SECOND)).await.unwrap();
+    client
+        .enqueue(task("1").timeout(SECOND).retention(60 * SECOND))
+        .await
+        .unwrap();
     client.enqueue(task("2")).await.unwrap();
     assert_eq!(told.recv().await.unwrap(), "1");
     assert!(told.try_recv().is_err());
@@ -543,7 +672,10 @@ async fn a_group_is_merged_into_one_task() {
             RawTask::new("merged", format!("{group}: {}", tasks.len()))
         })
         .handle("merged", move |cx: Context, task: RawTask| {
-            let _ = tell.send((cx.queue().to_string(), String::from_utf8(task.payload.to_vec()).unwrap()));
+            let _ = tell.send((
+                cx.queue().to_string(),
+                String::from_utf8(task.payload.to_vec()).unwrap(),
+            ));
             async {}
         })
         .build()
@@ -551,10 +683,17 @@ async fn a_group_is_merged_into_one_task() {
     server.start().await.unwrap();
 
     for n in 0..5 {
-        broker.client().enqueue(task(&n.to_string()).group("likes")).await.unwrap();
+        broker
+            .client()
+            .enqueue(task(&n.to_string()).group("likes"))
+            .await
+            .unwrap();
     }
 
-    assert_eq!(told.recv().await.unwrap(), ("default".to_owned(), "likes: 5".to_owned()));
+    assert_eq!(
+        told.recv().await.unwrap(),
+        ("default".to_owned(), "likes: 5".to_owned())
+    );
     tokio::time::sleep(SECOND).await;
     assert_eq!(broker.info().await.size(), 0);
 }
@@ -607,7 +746,11 @@ async fn an_error_of_a_blocking_handler_past_its_deadline_is_the_one_that_is_sto
         .build()
         .unwrap();
     server.start().await.unwrap();
-    broker.client().enqueue(task("1").timeout(SECOND).max_retry(0)).await.unwrap();
+    broker
+        .client()
+        .enqueue(task("1").timeout(SECOND).max_retry(0))
+        .await
+        .unwrap();
     told.recv().await.unwrap();
 
     tokio::time::advance(2 * SECOND).await;

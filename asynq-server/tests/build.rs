@@ -20,16 +20,25 @@ fn what_makes_no_sense_is_refused_by_name() {
     let refused = [
         ("concurrency", builder().concurrency(0)),
         ("concurrency", builder().concurrency(usize::MAX)),
-        ("lease_duration", builder().lease_duration(Duration::from_millis(1999))),
+        (
+            "lease_duration",
+            builder().lease_duration(Duration::from_millis(1999)),
+        ),
         ("task_check_interval", builder().task_check_interval(zero)),
-        ("delayed_task_check_interval", builder().delayed_task_check_interval(zero)),
+        (
+            "delayed_task_check_interval",
+            builder().delayed_task_check_interval(zero),
+        ),
         ("health_check_interval", builder().health_check_interval(zero)),
         ("janitor_interval", builder().janitor_interval(zero)),
         ("janitor_batch_size", builder().janitor_batch_size(501)),
         ("recover_interval", builder().recover_interval(zero)),
         ("reconcile_interval", builder().reconcile_interval(zero)),
         ("heartbeat_interval", builder().heartbeat_interval(zero)),
-        ("group_grace_period", builder().group_grace_period(Duration::from_millis(999))),
+        (
+            "group_grace_period",
+            builder().group_grace_period(Duration::from_millis(999)),
+        ),
         ("group_max_delay", builder().group_max_delay(zero)),
         ("group_max_size", builder().group_max_size(0)),
         ("queues", builder().queues([("low", 0)])),
@@ -46,8 +55,14 @@ fn what_makes_no_sense_is_refused_by_name() {
 
 #[test]
 fn bad_names_and_patterns_are_refused() {
-    assert!(matches!(builder().queues([("}x", 1)]).build(), Err(ConfigError::Queue(_))));
-    assert!(matches!(builder().queues([(" ", 1)]).build(), Err(ConfigError::Queue(_))));
+    assert!(matches!(
+        builder().queues([("}x", 1)]).build(),
+        Err(ConfigError::Queue(_))
+    ));
+    assert!(matches!(
+        builder().queues([(" ", 1)]).build(),
+        Err(ConfigError::Queue(_))
+    ));
     let twice = builder().handle("t", |_: Context, _: RawTask| async {});
     assert!(matches!(twice.build(), Err(ConfigError::Pattern(_))));
     assert!(matches!(

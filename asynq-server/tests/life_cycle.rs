@@ -54,10 +54,17 @@ async fn a_scheduled_task_starts_at_its_exact_time() {
     tokio::time::sleep(10 * SECOND).await;
 
     let enqueued = Instant::now();
-    broker.client().enqueue(task("1").process_in(Duration::from_millis(2300))).await.unwrap();
+    broker
+        .client()
+        .enqueue(task("1").process_in(Duration::from_millis(2300)))
+        .await
+        .unwrap();
     told.recv().await.unwrap();
 
-    let late = enqueued.elapsed().checked_sub(Duration::from_millis(2300)).expect("not early");
+    let late = enqueued
+        .elapsed()
+        .checked_sub(Duration::from_millis(2300))
+        .expect("not early");
     assert!(late < Duration::from_millis(10), "{late:?} late");
 }
 
@@ -89,7 +96,11 @@ async fn a_server_polls_when_the_broker_cannot_tell_it_of_tasks() {
     broker.client().enqueue(task("1")).await.unwrap();
     told.recv().await.unwrap();
 
-    assert!(enqueued.elapsed() <= Duration::from_millis(1500), "{:?}", enqueued.elapsed());
+    assert!(
+        enqueued.elapsed() <= Duration::from_millis(1500),
+        "{:?}",
+        enqueued.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,7 +121,11 @@ async fn no_more_tasks_run_at_once_than_there_are_slots() {
     for n in 0..50 {
         broker.client().enqueue(task(&n.to_string())).await.unwrap();
     }
-    let server = server(&broker).concurrency(7).handle("t", handler).build().unwrap();
+    let server = server(&broker)
+        .concurrency(7)
+        .handle("t", handler)
+        .build()
+        .unwrap();
 
     server.start().await.unwrap();
     while broker.info().await.size() > 0 {
@@ -125,8 +140,14 @@ async fn with_strict_priority_the_first_queue_is_emptied_first() {
     let broker = TestBroker::default();
     let client = broker.client();
     for n in 0..5 {
-        client.enqueue(task(&format!("low{n}")).queue("low")).await.unwrap();
-        client.enqueue(task(&format!("high{n}")).queue("high")).await.unwrap();
+        client
+            .enqueue(task(&format!("low{n}")).queue("low"))
+            .await
+            .unwrap();
+        client
+            .enqueue(task(&format!("high{n}")).queue("high"))
+            .await
+            .unwrap();
     }
     let (handler, mut told) = telling();
     let server = server(&broker)
@@ -138,7 +159,10 @@ async fn with_strict_priority_the_first_queue_is_emptied_first() {
 
     server.start().await.unwrap();
 
-    for expected in (0..5).map(|n| format!("high{n}")).chain((0..5).map(|n| format!("low{n}"))) {
+    for expected in (0..5)
+        .map(|n| format!("high{n}"))
+        .chain((0..5).map(|n| format!("low{n}")))
+    {
         assert_eq!(told.recv().await.unwrap(), expected);
     }
 }
@@ -192,7 +216,11 @@ async fn a_broker_that_is_away_is_not_asked_in_a_hot_loop_and_tasks_are_taken_wh
 async fn outcomes_that_cannot_be_stored_are_stored_later_and_the_task_is_not_run_again() {
     let broker = TestBroker::default();
     let (handler, mut told) = telling();
-    let server = server(&broker).concurrency(3).handle("t", handler).build().unwrap();
+    let server = server(&broker)
+        .concurrency(3)
+        .handle("t", handler)
+        .build()
+        .unwrap();
     server.start().await.unwrap();
     broker.fail("finish");
 
@@ -224,7 +252,11 @@ async fn no_new_tasks_are_taken_while_too_many_outcomes_wait() {
         answer.unwrap();
     }
     broker.fail("finish");
-    let server = server(&broker).concurrency(10).handle("t", handler).build().unwrap();
+    let server = server(&broker)
+        .concurrency(10)
+        .handle("t", handler)
+        .build()
+        .unwrap();
 
     server.start().await.unwrap();
     tokio::time::sleep(20 * SECOND).await;
@@ -290,7 +322,11 @@ async fn tasks_that_are_not_done_at_the_shutdown_timeout_are_stopped_and_put_bac
     let begun = Instant::now();
     server.shutdown().await;
 
-    assert!((8 * SECOND..11 * SECOND).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    assert!(
+        (8 * SECOND..11 * SECOND).contains(&begun.elapsed()),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(dropped.load(Ordering::SeqCst), 1);
     let info = broker.task("1").await.unwrap();
     assert_eq!((info.state, info.message.retried), (TaskState::Pending, 0));
@@ -352,7 +388,11 @@ async fn a_stopped_server_takes_no_tasks_and_finishes_those_it_has() {
             }
         }
     };
-    let server = server(&broker).concurrency(5).handle("t", handler).build().unwrap();
+    let server = server(&broker)
+        .concurrency(5)
+        .handle("t", handler)
+        .build()
+        .unwrap();
     server.start().await.unwrap();
     broker.client().enqueue(task("1")).await.unwrap();
     told.recv().await.unwrap();
@@ -403,10 +443,18 @@ async fn a_running_server_is_shown_with_its_tasks_and_withdrawn_at_the_end() {
             tokio::time::sleep(7 * SECOND).await;
         }
     };
-    let server =
-        server(&broker).queues([("default", 3), ("low", 1)]).concurrency(4).handle("t", handler).build().unwrap();
+    let server = server(&broker)
+        .queues([("default", 3), ("low", 1)])
+        .concurrency(4)
+        .handle("t", handler)
+        .build()
+        .unwrap();
     server.start().await.unwrap();
-    broker.client().enqueue(RawTask::new("t", vec![b'x'; 5000]).task_id("1")).await.unwrap();
+    broker
+        .client()
+        .enqueue(RawTask::new("t", vec![b'x'; 5000]).task_id("1"))
+        .await
+        .unwrap();
     told.recv().await.unwrap();
     tokio::time::sleep(6 * SECOND).await;
 
@@ -423,7 +471,13 @@ async fn a_running_server_is_shown_with_its_tasks_and_withdrawn_at_the_end() {
 }
 
 async fn shown(broker: &TestBroker) -> Vec<ServerInfo> {
-    broker.servers().await.unwrap().into_iter().map(|(server, _)| server).collect()
+    broker
+        .servers()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|(server, _)| server)
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use asynq_server::broker::*;
 use asynq_server::prelude::*;
 use asynq_server::{
-    BrokerError, FixedBackoff, GroupName, Inspect, LeaseKey, Now, Page, QueueInfo, QueueName, Signals, TaskId,
-    Timestamp,
+    BrokerError, FixedBackoff, GroupName, Inspect, LeaseKey, Now, Page, QueueInfo, QueueName, Signals,
+    TaskId, Timestamp,
 };
-use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -37,7 +37,11 @@ impl TestBroker {
     fn check(&self, operation: &'static str) -> Result<(), BrokerError> {
         if self.failing.lock().unwrap().contains(operation) {
             let source = std::io::Error::other("switched off by the test");
-            return Err(BrokerError::Unavailable { operation, maybe_applied: false, source: Arc::new(source) });
+            return Err(BrokerError::Unavailable {
+                operation,
+                maybe_applied: false,
+                source: Arc::new(source),
+            });
         }
         Ok(())
     }
@@ -47,11 +51,18 @@ impl TestBroker {
     }
 
     pub(crate) async fn task(&self, id: &str) -> Option<TaskInfo> {
-        self.inner.task(&QueueName::default_queue(), &TaskId::new(id).unwrap()).await.unwrap()
+        self.inner
+            .task(&QueueName::default_queue(), &TaskId::new(id).unwrap())
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn info(&self) -> QueueInfo {
-        self.inner.queue_info(&QueueName::default_queue()).await.unwrap().expect("the queue has had a task")
+        self.inner
+            .queue_info(&QueueName::default_queue())
+            .await
+            .unwrap()
+            .expect("the queue has had a task")
     }
 
     /// Waits until a task is in a state, or gone. Fails after ten minutes of (paused) time.
@@ -110,7 +121,10 @@ impl Dequeue for TestBroker {
         if let Some(bad) = good.iter().position(|queue| *queue == "bad") {
             errors.push((
                 good.remove(bad),
-                BrokerError::Unsupported { operation: "dequeue", broker: "test" },
+                BrokerError::Unsupported {
+                    operation: "dequeue",
+                    broker: "test",
+                },
             ));
         }
         let mut dequeued = self.inner.dequeue(&good, max, lease).await?;
@@ -147,11 +161,7 @@ impl Maintain for TestBroker {
     async fn purge(&self, queue: &QueueName, limit: usize) -> Result<Purged, BrokerError> {
         self.inner.purge(queue, limit).await
     }
-    async fn reconcile(
-        &self,
-        queue: &QueueName,
-        cursor: ReconcileCursor,
-    ) -> Result<Reconciled, BrokerError> {
+    async fn reconcile(&self, queue: &QueueName, cursor: ReconcileCursor) -> Result<Reconciled, BrokerError> {
         self.inner.reconcile(queue, cursor).await
     }
 }
@@ -228,7 +238,9 @@ impl Inspect for TestBroker {
 
 /// A server of this broker with one slot and a retry delay of one second.
 pub(crate) fn server(broker: &TestBroker) -> ServerBuilder {
-    Server::builder(broker.clone()).concurrency(1).retry_policy(FixedBackoff(Duration::from_secs(1)))
+    Server::builder(broker.clone())
+        .concurrency(1)
+        .retry_policy(FixedBackoff(Duration::from_secs(1)))
 }
 
 /// A task of type `t` with this id.

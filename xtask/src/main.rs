@@ -1,0 +1,57 @@
+//! The project's own commands. `cargo xtask` lists them.
+
+mod architecture;
+mod redis;
+mod step;
+mod test;
+
+use std::process::ExitCode;
+
+use step::{Result, cargo};
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  test           format, lints, all tests, doc tests, documentation; installs redis-server if there is none
+  ci             what CI runs: the quickstart, then test
+  architecture   checks ARCHITECTURE.md against the code
+  bench [ARGS]   measures; `cargo xtask bench --help` tells more
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    match run(&command, &rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask {command}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &str, rest: &[String]) -> Result {
+    std::env::set_current_dir(root()).map_err(|error| format!("cannot enter the workspace: {error}"))?;
+    match command {
+        "test" => test::test(),
+        "ci" => test::ci(),
+        "architecture" => architecture::check(),
+        "bench" => bench(rest),
+        "" | "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(format!("unknown command\n\n{USAGE}")),
+    }
+}
+
+fn bench(args: &[String]) -> Result {
+    redis::ensure_server()?;
+    let fixed = ["run", "--quiet", "--release", "--package", "asynq-bench", "--"];
+    cargo(fixed.into_iter().chain(args.iter().map(String::as_str)))
+}
+
+fn root() -> &'static std::path::Path {
+    std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
