@@ -495,7 +495,7 @@ mod tests {
         impl Task for Resize {
             const TYPE: &'static str = "image:resize";
         }
-        let handler = typed(|_, task: Resize| async move { drop(task.width) });
+        let handler = typed(|_, task: Resize| async move { assert_eq!(task.width, 7) });
 
         let outcome = handler
             .handle(context().0, RawTask::new("image:resize", "{}"))
