@@ -332,6 +332,20 @@ pub async fn reclaimed_tasks_are_older_than_those_that_came_meanwhile(subject: &
     assert_eq!(members(&seal(subject, NOW).await.unwrap()), ["1", "2", "3"]);
 }
 
+pub async fn a_reclaimed_task_takes_its_old_place(subject: &Subject) {
+    let one = GroupLimits {
+        max_size: Some(1),
+        ..limits(0)
+    };
+    fill(subject, &["1", "2"]).await;
+    assert_eq!(members(&seal(subject, one).await.unwrap()), ["1"]);
+    subject.advance(secs(122));
+
+    subject.broker.reclaim(&default_queue()).await.unwrap();
+
+    assert_eq!(members(&seal(subject, NOW).await.unwrap()), ["1", "2"]);
+}
+
 pub async fn a_set_that_went_back_cannot_be_finished(subject: &Subject) {
     fill(subject, &["1"]).await;
     let set = seal(subject, NOW).await.unwrap();

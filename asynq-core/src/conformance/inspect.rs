@@ -215,6 +215,7 @@ pub async fn pausing_is_told_once(subject: &Subject) {
 pub async fn a_queue_can_be_paused_before_it_has_tasks(subject: &Subject) {
     assert!(subject.broker.pause(&default_queue()).await.unwrap());
     assert!(subject.broker.queues().await.unwrap().is_empty());
+    assert_eq!(subject.broker.queue_info(&default_queue()).await.unwrap(), None);
 
     subject.must_enqueue(task("a")).await;
 

@@ -140,6 +140,14 @@ pub async fn scheduled_and_grouped_tasks_hold_their_lock(subject: &Subject) {
     );
 }
 
+pub async fn the_lock_of_a_task_for_the_past_begins_now(subject: &Subject) {
+    let past = subject.now().saturating_sub(secs(7200));
+
+    subject.must_enqueue(task("a").at(past).unique(TTL)).await;
+
+    assert!(!is_free(subject, task("probe")).await);
+}
+
 pub async fn an_active_task_holds_its_lock(subject: &Subject) {
     subject.enqueue_and_take(task("a").unique(TTL)).await;
 

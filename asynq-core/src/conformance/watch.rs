@@ -1,4 +1,4 @@
-//! What a watching server is told. These tests wait for signals in real time, and longest for [`PATIENCE`].
+//! What a watching server is told. These tests wait for signals in real time, and longest for `PATIENCE`.
 
 #![allow(missing_docs, reason = "the names are sentences")]
 
