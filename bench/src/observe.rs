@@ -74,8 +74,7 @@ pub(crate) async fn listen(
     client: &redis::Client,
     duration: Duration,
 ) -> Result<(BTreeMap<String, u64>, BTreeMap<String, u64>), Error> {
-    let mut monitor = client.get_async_monitor().await?;
-    monitor.monitor().await?;
+    let monitor = client.get_async_monitor().await?;
     let mut lines = monitor.into_on_message::<String>();
     let (mut sent, mut inside) = (BTreeMap::new(), BTreeMap::new());
     let _ = tokio::time::timeout(duration, async {
