@@ -158,7 +158,8 @@ impl ServerBuilder {
         self
     }
 
-    /// How often scheduled tasks are looked at besides the timer for the earliest one; 5 s when not set.
+    /// How often scheduled tasks are looked at besides the timer for the earliest one while the broker does not tell of
+    /// changes; 5 s when not set. While it does, which is the rule, a fifth as often.
     pub fn delayed_task_check_interval(mut self, interval: Duration) -> Self {
         self.config.delayed_task_check_interval = interval;
         self
@@ -239,7 +240,8 @@ impl ServerBuilder {
         self
     }
 
-    /// How often tasks whose worker died are looked for; 5 s when not set. Go asynq: 60 s, fixed.
+    /// Tasks whose worker died are looked for when the next lease ends, and at least this often; 15 s when not set. Go
+    /// asynq: every 60 s, fixed.
     pub fn recover_interval(mut self, interval: Duration) -> Self {
         self.config.recover_interval = interval;
         self

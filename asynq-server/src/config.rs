@@ -66,7 +66,7 @@ impl Default for Config {
             group_aggregator: None,
             janitor_interval: Duration::from_secs(8),
             janitor_batch_size: 100,
-            recover_interval: Duration::from_secs(5),
+            recover_interval: Duration::from_secs(15),
             reconcile_interval: Duration::from_secs(60),
             heartbeat_interval: Duration::from_secs(5),
             unknown_task_delay: Duration::from_secs(10),

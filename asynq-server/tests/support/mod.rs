@@ -155,7 +155,7 @@ impl Maintain for TestBroker {
         self.check("forward")?;
         self.inner.forward(queue).await
     }
-    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Vec<ExpiredLease>, BrokerError> {
+    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Expired, BrokerError> {
         self.inner.expired(queue, limit).await
     }
     async fn purge(&self, queue: &QueueName, limit: usize) -> Result<Purged, BrokerError> {
