@@ -42,11 +42,6 @@ impl QueueKeys {
         }
     }
 
-    /// What all keys of the queue begin with.
-    pub(crate) fn prefix(&self) -> &str {
-        &self.prefix
-    }
-
     fn with(&self, rest: &str) -> String {
         let mut key = String::with_capacity(self.prefix.len() + rest.len());
         key.push_str(&self.prefix);
