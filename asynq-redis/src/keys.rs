@@ -144,6 +144,11 @@ impl QueueKeys {
         format!("{}t:{id}", self.prefix)
     }
 
+    /// What the key of each uniqueness lock begins with.
+    pub(crate) fn unique_prefix(&self) -> String {
+        self.with("unique:")
+    }
+
     /// STRING with the id of the task that locks out others of its type and payload.
     ///
     /// Go: `base.UniqueKey`. Without payload there is no hash at the end.

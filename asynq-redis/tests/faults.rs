@@ -537,3 +537,75 @@ async fn a_finish_whose_answer_was_lost_is_not_repeated() {
         2
     );
 }
+
+#[tokio::test]
+async fn a_server_that_hangs_makes_calls_fail_in_time_and_loses_nothing() {
+    let server = RedisServer::start();
+    let broker = RedisBroker::builder(&server.url())
+        .response_timeout(Duration::from_millis(200))
+        .connect_timeout(Duration::from_millis(200))
+        .connect()
+        .await
+        .unwrap();
+    broker.enqueue(&[task("a")]).await.unwrap();
+    broker.dequeue(&[queue("other")], 1, LEASE).await.unwrap();
+
+    signal(&server, "-STOP");
+    let queues = [queue("q")];
+    let error = within("an answer or an error", broker.dequeue(&queues, 1, LEASE))
+        .await
+        .unwrap_err();
+    assert!(error.maybe_applied(), "{error:?}");
+    signal(&server, "-CONT");
+
+    // The server carries out late what it had been sent; the task is found by its nonce.
+    let found = std::cell::RefCell::new(Vec::new());
+    eventually("the task is found", || async {
+        if let Ok(dequeued) = broker.dequeue(&queues, 1, LEASE).await {
+            found.borrow_mut().extend(dequeued.tasks);
+        }
+        !found.borrow().is_empty()
+    })
+    .await;
+    let leased = found.borrow()[0].clone();
+    assert_eq!(
+        broker.finish(&[finish(&leased, done())]).await.unwrap(),
+        [Finished::Settled]
+    );
+}
+
+fn signal(server: &RedisServer, signal: &str) {
+    let pid = server.pid().unwrap().to_string();
+    assert!(
+        std::process::Command::new("kill")
+            .args([signal, &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_told() {
+    let server = RedisServer::start();
+
+    let error = RedisBroker::connect(&format!("{}/5000", server.url()))
+        .await
+        .unwrap_err();
+
+    assert!(matches!(error, BrokerError::Config(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_lock_that_is_none_of_its_queue_is_not_released() {
+    let mut subject = Subject::new().await;
+    subject.enqueue(&["a"]).await;
+    let _: String = subject.raw("SET precious a").await;
+    let mut leased = subject.dequeue_one().await;
+    Arc::make_mut(&mut leased.message).unique_key = Some("precious".to_owned());
+
+    assert_eq!(subject.finish(&leased, done()).await, Finished::Settled);
+
+    let kept: String = subject.raw("GET precious").await;
+    assert_eq!(kept, "a");
+}

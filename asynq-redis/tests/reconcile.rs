@@ -274,7 +274,11 @@ async fn names_that_look_like_patterns_are_taken_as_they_are() {
     asynq_core::Enqueue::enqueue(&subject.broker, &[strange, task("b")])
         .await
         .unwrap();
-    let leased = subject.broker.dequeue(&[odd.clone()], 1, LEASE).await.unwrap();
+    let leased = subject
+        .broker
+        .dequeue(std::slice::from_ref(&odd), 1, LEASE)
+        .await
+        .unwrap();
     assert_eq!(leased.tasks.len(), 1);
     let _: i64 = subject
         .raw("DEL asynq:{q*[a-z]?\\}:lease asynq:{q*[a-z]?\\}:active")
