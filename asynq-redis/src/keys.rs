@@ -203,6 +203,8 @@ pub(crate) fn escape_glob(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn keys() -> QueueKeys {
@@ -244,6 +246,29 @@ mod tests {
             (4_102_444_799, "2099-12-31"),
         ] {
             assert_eq!(day(Timestamp::from_unix_seconds(seconds)), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn different_names_have_different_keys(
+            first in ("[a{}:t*]{1,6}", "[a{}:tg]{1,6}"),
+            second in ("[a{}:t*]{1,6}", "[a{}:tg]{1,6}"),
+        ) {
+            let key = |(queue, id): &(String, String)| {
+                Some(QueueKeys::new(&QueueName::new(queue).ok()?).task(&TaskId::new(id).ok()?))
+            };
+            if let (Some(one), Some(other)) = (key(&first), key(&second)) {
+                prop_assert_eq!(one == other, first == second);
+            }
+        }
+
+        #[test]
+        fn no_name_is_a_pattern_once_escaped(name in "[a*?^\\[\\]\\\\-]{0,8}") {
+            let escaped = escape_glob(&name);
+            let special = |text: &str| text.chars().filter(|c| !matches!(c, 'a')).count();
+            // Each special character has got one backslash.
+            prop_assert_eq!(escaped.len(), name.len() + special(&name));
         }
     }
 }
