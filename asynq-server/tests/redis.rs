@@ -26,7 +26,10 @@ fn queue() -> QueueName {
 
 /// A server whose polling is off: what starts was told of.
 fn told_only(broker: RedisBroker) -> ServerBuilder {
-    Server::builder(broker).concurrency(10).task_check_interval(NEVER).delayed_task_check_interval(NEVER)
+    Server::builder(broker)
+        .concurrency(10)
+        .task_check_interval(NEVER)
+        .delayed_task_check_interval(NEVER)
 }
 
 /// Tells of each task it gets.
@@ -40,7 +43,10 @@ fn telling() -> (impl Handler, mpsc::UnboundedReceiver<String>) {
 }
 
 async fn next<T>(receiver: &mut mpsc::UnboundedReceiver<T>) -> T {
-    timeout(AGES, receiver.recv()).await.expect("nothing came in a minute").expect("the server ended")
+    timeout(AGES, receiver.recv())
+        .await
+        .expect("nothing came in a minute")
+        .expect("the server ended")
 }
 
 /// Waits until a queue is empty.
@@ -64,7 +70,10 @@ async fn emptied(broker: &RedisBroker) {
 async fn an_idle_server_is_told_of_a_task_that_a_go_client_enqueues() {
     let url = shared_redis_url();
     let (handler, mut told) = telling();
-    let server = told_only(RedisBroker::connect(&url).await.unwrap()).handle("t", handler).build().unwrap();
+    let server = told_only(RedisBroker::connect(&url).await.unwrap())
+        .handle("t", handler)
+        .build()
+        .unwrap();
     server.start().await.unwrap();
     let mut redis = redis_connection(&url).await;
     // Told of at once, or found by the first look, depending on who is faster: only the second task proves anything.
@@ -92,7 +101,12 @@ async fn go_enqueue(redis: &mut redis::aio::MultiplexedConnection, id: &str) {
     message.extend([0x22, 7]);
     message.extend(b"default");
     message.extend([0x28, 25, 0x40, 0x88, 0x0e]);
-    let () = redis::cmd("SADD").arg("asynq:queues").arg("default").query_async(redis).await.unwrap();
+    let () = redis::cmd("SADD")
+        .arg("asynq:queues")
+        .arg("default")
+        .query_async(redis)
+        .await
+        .unwrap();
     let stored: i32 = redis::cmd("EVAL")
         .arg(SCRIPT)
         .arg(2)
@@ -108,7 +122,11 @@ async fn go_enqueue(redis: &mut redis::aio::MultiplexedConnection, id: &str) {
 }
 
 async fn redis_connection(url: &str) -> redis::aio::MultiplexedConnection {
-    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
+    redis::Client::open(url)
+        .unwrap()
+        .get_multiplexed_async_connection()
+        .await
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,7 +177,10 @@ async fn a_cancellation_reaches_the_worker() {
         .build()
         .unwrap();
     server.start().await.unwrap();
-    let info = Client::new(broker.clone()).enqueue(RawTask::new("t", "")).await.unwrap();
+    let info = Client::new(broker.clone())
+        .enqueue(RawTask::new("t", ""))
+        .await
+        .unwrap();
     assert_eq!(next(&mut told).await, "started");
 
     broker.cancel(Some(&queue()), info.id()).await.unwrap();
@@ -176,9 +197,24 @@ async fn an_undecodable_task_and_a_damaged_queue_stop_nothing_else() {
     let broker = RedisBroker::connect(&url).await.unwrap();
     let mut redis = redis_connection(&url).await;
     let hash = "asynq:{default}:t:bad";
-    let () = redis::cmd("HSET").arg(hash).arg(&["msg", "\u{1}junk", "state", "pending"]).query_async(&mut redis).await.unwrap();
-    let () = redis::cmd("LPUSH").arg("asynq:{default}:pending").arg("bad").query_async(&mut redis).await.unwrap();
-    let () = redis::cmd("SET").arg("asynq:{damaged}:pending").arg("not a list").query_async(&mut redis).await.unwrap();
+    let () = redis::cmd("HSET")
+        .arg(hash)
+        .arg(&["msg", "\u{1}junk", "state", "pending"])
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    let () = redis::cmd("LPUSH")
+        .arg("asynq:{default}:pending")
+        .arg("bad")
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    let () = redis::cmd("SET")
+        .arg("asynq:{damaged}:pending")
+        .arg("not a list")
+        .query_async(&mut redis)
+        .await
+        .unwrap();
     let (handler, mut told) = telling();
     let server = told_only(broker.clone())
         .queues([("damaged", 100), ("default", 1)])
@@ -188,7 +224,10 @@ async fn an_undecodable_task_and_a_damaged_queue_stop_nothing_else() {
         .unwrap();
     server.start().await.unwrap();
 
-    Client::new(broker.clone()).enqueue(RawTask::new("t", "").task_id("good")).await.unwrap();
+    Client::new(broker.clone())
+        .enqueue(RawTask::new("t", "").task_id("good"))
+        .await
+        .unwrap();
 
     assert_eq!(next(&mut told).await, "good");
     server.shutdown().await;
@@ -237,8 +276,13 @@ async fn tasks_of_a_killed_worker_run_again_and_none_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_its_killed_worker_had_not_started_is_not_charged() {
     let broker = RedisBroker::connect(&shared_redis_url()).await.unwrap();
-    Client::new(broker.clone()).enqueue(RawTask::new("t", "").max_retry(0)).await.unwrap();
-    let taken = asynq_server::Dequeue::dequeue(&broker, &[queue()], 1, 2 * SECOND).await.unwrap();
+    Client::new(broker.clone())
+        .enqueue(RawTask::new("t", "").max_retry(0))
+        .await
+        .unwrap();
+    let taken = asynq_server::Dequeue::dequeue(&broker, &[queue()], 1, 2 * SECOND)
+        .await
+        .unwrap();
     assert_eq!(taken.tasks.len(), 1);
     let (tell, mut told) = mpsc::unbounded_channel();
     let server = Server::builder(broker.clone())
@@ -318,7 +362,10 @@ async fn a_worker_process() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_killed_and_restarted_under_load_loses_no_accepted_task() {
-    let mut redis = RedisServer::start_with(RedisOptions { append_only: true, ..RedisOptions::default() });
+    let mut redis = RedisServer::start_with(RedisOptions {
+        append_only: true,
+        ..RedisOptions::default()
+    });
     let broker = RedisBroker::connect(&redis.url()).await.unwrap();
     let done = Arc::new(Mutex::new(BTreeSet::new()));
     let server = Server::builder(broker.clone())
@@ -360,7 +407,9 @@ async fn a_redis_that_is_killed_and_restarted_under_load_loses_no_accepted_task(
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(AGES, busy).await.expect("tasks are accepted again after a restart");
+        timeout(AGES, busy)
+            .await
+            .expect("tasks are accepted again after a restart");
         redis = tokio::task::spawn_blocking(move || {
             redis.kill();
             redis.restart();
@@ -375,7 +424,12 @@ async fn a_redis_that_is_killed_and_restarted_under_load_loses_no_accepted_task(
     emptied(&broker).await;
     let (accepted, done) = (accepted.lock().unwrap().clone(), done.lock().unwrap().clone());
     let lost: Vec<_> = accepted.difference(&done).collect();
-    assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), accepted.len());
+    assert!(
+        lost.is_empty(),
+        "{} of {} lost: {lost:?}",
+        lost.len(),
+        accepted.len()
+    );
     server.shutdown().await;
 }
 
@@ -384,10 +438,16 @@ async fn a_redis_that_is_restarted_empty_is_served_on() {
     let mut redis = RedisServer::start();
     let broker = RedisBroker::connect(&redis.url()).await.unwrap();
     let (handler, mut told) = telling();
-    let server = Server::builder(broker.clone()).handle("t", handler).build().unwrap();
+    let server = Server::builder(broker.clone())
+        .handle("t", handler)
+        .build()
+        .unwrap();
     server.start().await.unwrap();
     let client = Client::new(broker.clone());
-    client.enqueue(RawTask::new("t", "").task_id("before")).await.unwrap();
+    client
+        .enqueue(RawTask::new("t", "").task_id("before"))
+        .await
+        .unwrap();
     assert_eq!(next(&mut told).await, "before");
 
     redis = tokio::task::spawn_blocking(move || {
@@ -396,7 +456,10 @@ async fn a_redis_that_is_restarted_empty_is_served_on() {
     })
     .await
     .unwrap();
-    client.enqueue(RawTask::new("t", "").task_id("after")).await.unwrap();
+    client
+        .enqueue(RawTask::new("t", "").task_id("after"))
+        .await
+        .unwrap();
 
     assert_eq!(next(&mut told).await, "after");
     emptied(&broker).await;
@@ -408,7 +471,10 @@ async fn a_redis_that_is_restarted_empty_is_served_on() {
 
 #[tokio::test]
 async fn a_wrong_password_and_a_redis_that_is_not_there_are_told_apart() {
-    let redis = RedisServer::start_with(RedisOptions { password: Some("secret".into()), ..Default::default() });
+    let redis = RedisServer::start_with(RedisOptions {
+        password: Some("secret".into()),
+        ..Default::default()
+    });
     let wrong = redis.url().replace("secret", "guess");
 
     let denied = connect(&wrong).await.map(drop).unwrap_err();
@@ -444,5 +510,11 @@ async fn groups_are_merged_on_redis() {
     assert_eq!(next(&mut told).await, "g 1");
     emptied(&broker).await;
     server.shutdown().await;
-    assert!(broker.task(&queue(), &TaskId::new("0").unwrap()).await.unwrap().is_none());
+    assert!(
+        broker
+            .task(&queue(), &TaskId::new("0").unwrap())
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
