@@ -179,8 +179,9 @@ impl ServerBuilder {
         self
     }
 
-    /// Is called every health check interval with the broker's answer to a ping. Go: `HealthCheckFunc`.
-    pub fn health_check(mut self, check: impl Fn(Result<(), &BrokerError>) + Send + Sync + 'static) -> Self {
+    /// Is called every health check interval with the error of a ping, or nothing when the broker answered. Go:
+    /// `HealthCheckFunc`.
+    pub fn health_check(mut self, check: impl Fn(Option<&BrokerError>) + Send + Sync + 'static) -> Self {
         self.config.health_check = Some(Arc::new(check));
         self
     }

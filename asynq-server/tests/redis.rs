@@ -1,5 +1,6 @@
 //! A server on a real Redis: killed workers, a Redis that is killed, tasks that others put there. No test waits for a
 //! time to pass that it could be told of.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
