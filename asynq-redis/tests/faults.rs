@@ -426,6 +426,16 @@ async fn a_task_whose_dequeue_was_not_answered_is_found_again() {
             .is_empty()
     );
 
+    // A worker of Go asynq does not take away what an earlier attempt left.
+    let mut raw = connect(&server.url()).await;
+    let hset = redis::cmd("HSET")
+        .arg("asynq:{q}:t:a")
+        .arg("started")
+        .arg(7)
+        .exec_async(&mut raw)
+        .await;
+    hset.unwrap();
+
     proxy.lose_answer_to("asynq:{q}:paused");
     let error = broker.dequeue(&[queue("q")], 1, LEASE).await.unwrap_err();
     assert!(error.maybe_applied(), "{error:?}");
