@@ -16,7 +16,7 @@ use crate::Error;
 use crate::observe::{listen, observe};
 use crate::report::{Figure, figure, percentile};
 
-type Measured = Pin<Box<dyn Future<Output = Result<Vec<Figure>, Error>> + Send>>;
+type Measured = Pin<Box<dyn Future<Output = Result<Vec<Figure>, Error>>>>;
 type Scenario = fn(Setting) -> Measured;
 
 /// Name, measure, and what it measures.
@@ -60,6 +60,11 @@ pub(crate) const SCENARIOS: &[(&str, Scenario, &str)] = &[
         "pick-up",
         |s| Box::pin(pick_up(s)),
         "from enqueue to handler, server idle",
+    ),
+    (
+        "go-pick-up",
+        |s| Box::pin(go_pick_up(s)),
+        "from the commands of a Go client to handler, server idle",
     ),
     (
         "scheduled",
@@ -243,6 +248,56 @@ async fn end_to_end(setting: Setting) -> Result<Vec<Figure>, Error> {
 }
 
 async fn pick_up(setting: Setting) -> Result<Vec<Figure>, Error> {
+    let client = Client::new(setting.broker().await?);
+    latencies(setting, async |_| Ok(client.enqueue(task()).await.map(drop)?)).await
+}
+
+/// The task is stored by a script such as Go's client sends.
+async fn go_pick_up(setting: Setting) -> Result<Vec<Figure>, Error> {
+    let script = redis::Script::new(
+        "redis.call('HSET', KEYS[1], 'msg', ARGV[1], 'state', 'pending', 'pending_since', ARGV[3])
+         redis.call('LPUSH', KEYS[2], ARGV[2])
+         return 1",
+    );
+    let mut redis = setting.connection().await?;
+    redis::cmd("SADD")
+        .arg("asynq:queues")
+        .arg("default")
+        .exec_async(&mut redis)
+        .await?;
+    latencies(setting, async move |n| {
+        let id = format!("task-{n:04}");
+        let mut call = script.key(format!("asynq:{{default}}:t:{id}"));
+        call.key("asynq:{default}:pending")
+            .arg(go_message(&id))
+            .arg(id)
+            .arg(1);
+        Ok(call.invoke_async::<()>(&mut redis).await?)
+    })
+    .await
+}
+
+/// Type, payload, id, queue, 25 retries, half an hour, as protobuf.
+fn go_message(id: &str) -> Vec<u8> {
+    let mut message = Vec::new();
+    for (field, bytes) in [
+        (1, b"bench:task".as_slice()),
+        (2, &PAYLOAD),
+        (3, id.as_bytes()),
+        (4, b"default"),
+    ] {
+        message.extend([field << 3 | 2, bytes.len() as u8]);
+        message.extend(bytes);
+    }
+    message.extend([5 << 3, 25, 8 << 3, 0x88, 0x0e]);
+    message
+}
+
+/// From before a task is stored to its handler, one task after the other.
+async fn latencies(
+    setting: Setting,
+    mut store: impl AsyncFnMut(usize) -> Result<(), Error>,
+) -> Result<Vec<Figure>, Error> {
     const SAMPLES: usize = 200;
     let (started, mut starts) = mpsc::unbounded_channel();
     let server = Server::builder(setting.broker().await?)
@@ -253,12 +308,11 @@ async fn pick_up(setting: Setting) -> Result<Vec<Figure>, Error> {
         })
         .build()?;
     server.start().await?;
-    let client = Client::new(setting.broker().await?);
     tokio::time::sleep(Duration::from_millis(500)).await;
     let mut latencies = Vec::with_capacity(SAMPLES);
-    for _ in 0..SAMPLES {
+    for n in 0..SAMPLES {
         let begun = Instant::now();
-        client.enqueue(task()).await?;
+        store(n).await?;
         let started = starts.recv().await.ok_or("the server ended")?;
         latencies.push((started - begun).as_secs_f64() * 1e3);
         tokio::time::sleep(Duration::from_millis(10)).await;
