@@ -1,0 +1,201 @@
+//! Specs fire when they do in Go.
+
+#![allow(clippy::unwrap_used, reason = "all of this is tests, helpers too")]
+
+use std::time::{Duration, SystemTime};
+
+use asynq_core::Timestamp;
+use asynq_scheduler::{Spec, Zone};
+use proptest::prelude::*;
+
+/// Made by `testdata/generate`, which says what the columns are.
+const TABLE: &str = include_str!("../testdata/specs.tsv");
+
+fn time(seconds: i64) -> SystemTime {
+    Timestamp::from_unix_seconds(seconds).into()
+}
+
+/// What the generator would print for this spec: next times, `never` or `error`.
+fn answers(zone: &Zone, start: i64, spec: &str, most: usize) -> Vec<String> {
+    let Ok(spec) = spec.parse::<Spec>() else {
+        return vec!["error".to_owned()];
+    };
+    let mut found = Vec::new();
+    let mut at = time(start);
+    while found.len() < most {
+        let Some(next) = spec.next_after(at, zone) else {
+            found.push("never".to_owned());
+            break;
+        };
+        assert!(next > at, "{spec} after {at:?}");
+        found.push(Timestamp::from(next).unix_seconds().to_string());
+        at = next;
+    }
+    found
+}
+
+#[test]
+fn every_row_of_the_table_of_go_is_the_same() {
+    let mut different = Vec::new();
+    for row in TABLE.lines() {
+        let columns: Vec<&str> = row.split('\t').collect();
+        let spec: String = serde_json::from_str(columns[2]).unwrap();
+        let found = answers(&columns[0].parse().unwrap(), columns[1].parse().unwrap(), &spec, 6);
+        if found != columns[3..] {
+            different.push(format!("{row}\n  here: {}", found.join("\t")));
+        }
+    }
+
+    assert!(TABLE.lines().count() > 900);
+    assert!(
+        different.is_empty(),
+        "{} rows differ:\n{}",
+        different.len(),
+        different.join("\n")
+    );
+}
+
+#[test]
+fn an_error_points_at_what_is_wrong_and_says_what_is_allowed() {
+    for (spec, wrong, text) in [
+        ("60 * * * *", "60", "minute \"60\": 60 is above 59; allowed is 0-59"),
+        (
+            "* * * * 7",
+            "7",
+            "day of week \"7\": 7 is above 6; allowed is 0-6 (Sunday is 0) or sun-sat",
+        ),
+        ("* * 0 * *", "0", "day of month \"0\": 0 is below 1; allowed is 1-31"),
+        (
+            "TZ=UTC 0 9-5 * * *",
+            "9-5",
+            "hour \"9-5\": the range 9-5 runs backwards; allowed is 0-23",
+        ),
+        (
+            "* * * fubar *",
+            "fubar",
+            "month \"fubar\": \"fubar\" is not a number or name that is known here; allowed is 1-12 or jan-dec",
+        ),
+        (
+            "TZ=Mars/Base * * * * *",
+            "Mars/Base",
+            "unknown time zone \"Mars/Base\"; expected a name such as Europe/Paris",
+        ),
+        (
+            "@every 10",
+            "10",
+            "@every \"10\": has no unit (ns, us, ms, s, m or h); expected a duration such as 1h30m or 10s",
+        ),
+        (
+            "* * * *",
+            "* * * *",
+            "4 fields in \"* * * *\"; expected five: minute hour day-of-month month day-of-week",
+        ),
+    ] {
+        let error = spec.parse::<Spec>().unwrap_err();
+
+        assert_eq!(error.to_string(), text);
+        assert_eq!(&spec[error.span()], wrong);
+    }
+}
+
+#[test]
+fn a_zone_without_anything_after_it_is_an_error_and_no_panic() {
+    for spec in ["TZ=UTC", "CRON_TZ=", "TZ=", "TZ=\t"] {
+        assert!(spec.parse::<Spec>().is_err(), "{spec}");
+    }
+}
+
+#[test]
+fn a_zone_that_leaves_out_a_day_is_no_endless_search() {
+    let apia: Zone = "Pacific/Apia".parse().unwrap();
+    let start = 1_325_239_200 - 2 * 86_400; // two days before 30 December 2011 was left out
+
+    let days = answers(&apia, start, "0 12 31 * *", 2);
+    let never = answers(&apia, start, "0 0 30 2 *", 1);
+
+    assert_eq!(days[0], "1325282400"); // the 31st, at noon
+    assert_eq!(never, ["never"]);
+}
+
+#[test]
+fn a_clock_that_goes_back_across_midnight_never_gives_a_time_that_has_passed() {
+    let st_johns: Zone = "America/St_Johns".parse().unwrap();
+    let change = 1_289_097_060; // 7 November 2010, 00:01 becomes 23:01
+
+    for minutes in -120..120 {
+        for spec in ["0 0 * * *", "0 0 7 * *", "30 23 * * *", "* * 7 * *"] {
+            answers(&st_johns, change + minutes * 60, spec, 5);
+        }
+    }
+}
+
+#[test]
+fn the_ends_of_time_are_never() {
+    let spec: Spec = "* * * * *".parse().unwrap();
+    let far = SystemTime::UNIX_EPOCH + Duration::from_secs(9_000_000_000_000);
+
+    assert_eq!(spec.next_after(far, &Zone::UTC), None);
+}
+
+fn spec_like() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        "[0-9*?,/+-]{1,6}",
+        "(TZ=|CRON_TZ=)(UTC|Local|Asia/Tokyo|[a-zA-Z/]{0,6}) ",
+        "@(every|daily|yearly|[a-z]{0,5})",
+        "(sun|MON|jan|Dec|[a-z]{1,4})",
+        "[0-9.]{0,25}(ns|us|ms|s|m|h|x)?",
+        "[ \t\u{3000}]",
+        "\\PC{0,3}",
+    ];
+    proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+fn zones() -> impl Strategy<Value = Zone> {
+    let names = [
+        "UTC",
+        "America/New_York",
+        "Asia/Beirut",
+        "Australia/Lord_Howe",
+        "America/St_Johns",
+        "Pacific/Apia",
+        "Africa/Monrovia",
+        "Pacific/Kwajalein",
+    ];
+    proptest::sample::select(names.to_vec()).prop_map(|name| name.parse().unwrap())
+}
+
+fn field() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("*".to_owned()),
+        (1..7_u32).prop_map(|value| value.to_string()),
+        (1..9_u32).prop_map(|step| format!("*/{step}")),
+        (1..4_u32, 1..3_u32).prop_map(|(start, length)| format!("{start}-{}", start + length)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_text_makes_parsing_panic(spec in prop_oneof![spec_like(), "\\PC{0,40}", "(?s).{0,40}"]) {
+        match spec.parse::<Spec>() {
+            Ok(parsed) => {
+                prop_assert_eq!(parsed.as_str(), spec.as_str());
+                answers(&Zone::UTC, 1_700_000_000, &spec, 2);
+            }
+            Err(error) => {
+                prop_assert!(spec.get(error.span()).is_some());
+                prop_assert!(error.to_string().len() < 700);
+            }
+        }
+    }
+
+    #[test]
+    fn what_fires_next_is_ahead_whatever_zone_and_time(
+        fields in proptest::array::uniform5(field()),
+        zone in zones(),
+        start in prop_oneof![-3_000_000_000..4_500_000_000_i64, 1_289_000_000..1_289_200_000_i64, any::<i64>()],
+    ) {
+        answers(&zone, start, &fields.join(" "), 3);
+    }
+}
