@@ -186,7 +186,10 @@ fn size_of_headers(headers: &Headers) -> usize {
     headers.iter().map(|(key, value)| key.len() + value.len()).sum()
 }
 
-fn answer_for(task: NewTask, receipt: Result<Receipt, BrokerError>) -> Result<TaskInfo, EnqueueError> {
+/// What a client answers for a task that a broker was asked to store.
+///
+/// For whoever enqueues without a client, such as a scheduler.
+pub fn answer_for(task: NewTask, receipt: Result<Receipt, BrokerError>) -> Result<TaskInfo, EnqueueError> {
     let message = task.message;
     match receipt {
         Ok(Receipt::Accepted {

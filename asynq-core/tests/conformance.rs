@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use asynq_core::conformance::random::{Step, replay};
-use asynq_core::conformance::{Subject, clock};
+use asynq_core::conformance::{ScheduleSubject, Subject, clock};
 use asynq_core::{
     DEFAULT_MAX_PAYLOAD, Dequeue, Enqueue, MemoryBroker, QueueName, RawTask, TaskId, TaskOptions, new_task,
 };
@@ -17,7 +17,13 @@ async fn memory() -> Subject {
     Subject::new(MemoryBroker::with_clock(clock.clone()), clock)
 }
 
+async fn memory_with_schedules() -> ScheduleSubject {
+    let clock = clock();
+    ScheduleSubject::new(MemoryBroker::with_clock(clock.clone()), clock)
+}
+
 asynq_core::broker_conformance!(memory);
+asynq_core::schedule_conformance!(memory_with_schedules);
 asynq_core::broker_conformance_moved_lock_time!(memory);
 
 proptest! {

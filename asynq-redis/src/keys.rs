@@ -11,6 +11,8 @@ pub(crate) const QUEUES: &str = "asynq:queues";
 pub(crate) const SERVERS: &str = "asynq:servers";
 /// ZSET of the [`workers`] keys of all servers, by the second they expire.
 pub(crate) const WORKERS: &str = "asynq:workers";
+/// ZSET of the [`scheduler`] keys of all schedulers, by the second they expire.
+pub(crate) const SCHEDULERS: &str = "asynq:schedulers";
 /// Channel on which the ids of tasks to be cancelled are published.
 pub(crate) const CANCEL_CHANNEL: &str = "asynq:cancel";
 
@@ -27,6 +29,16 @@ pub(crate) fn workers(id: &str) -> String {
 /// The [`workers`] key that belongs to a [`server`] key.
 pub(crate) fn workers_of(server_key: &str) -> String {
     server_key.replacen("asynq:servers:", "asynq:workers:", 1)
+}
+
+/// LIST of what is shown of the entries of a scheduler, the one registered last first.
+pub(crate) fn scheduler(id: &str) -> String {
+    format!("asynq:schedulers:{{{id}}}")
+}
+
+/// ZSET of what was enqueued for an entry, by the second.
+pub(crate) fn scheduler_history(entry: &str) -> String {
+    format!("asynq:scheduler_history:{entry}")
 }
 
 /// The keys of one queue. All have the queue's name as hash tag, so they are in one slot of a cluster.
@@ -142,6 +154,12 @@ impl QueueKeys {
     /// HASH with all that is stored about a task.
     pub(crate) fn task(&self, id: &TaskId) -> String {
         format!("{}t:{id}", self.prefix)
+    }
+
+    /// STRING with the last tick of an entry, in microseconds. Go does not know it. It is in the slot of the queue, so that a
+    /// script can set it and store the task of the tick in one step.
+    pub(crate) fn last_tick(&self, entry: &str) -> String {
+        format!("{}tick:{entry}", self.prefix)
     }
 
     /// What the key of each uniqueness lock begins with.

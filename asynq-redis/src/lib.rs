@@ -35,9 +35,11 @@ mod maintain;
 mod presence;
 mod reconcile;
 mod reply;
+mod schedule;
 mod script;
 mod time;
 mod watch;
 mod wire;
+mod wire_schedule;
 
 pub use broker::{RedisBroker, RedisBrokerBuilder};

@@ -74,6 +74,10 @@ scripts! {
     TASK = Exactly(4), ["lib/common", "lib/describe", "task"];
     TASKS = Exactly(4), ["lib/common", "lib/describe", "tasks"];
     CANCEL = Exactly(1), ["cancel"];
+    ENQUEUE_TICK = AtLeast(4), ["lib/common", "lib/insert", "enqueue_tick"];
+    LAST_TICK = Exactly(1), ["lib/common", "last_tick"];
+    PUBLISH_ENTRIES = Exactly(1), ["lib/common", "publish_entries"];
+    RECORD_EVENT = Exactly(1), ["lib/common", "record_event"];
 }
 
 /// Commands and script calls that go to the server in one round trip.

@@ -47,7 +47,7 @@ struct WireTask {
 const LAST_TASK_FIELD: u64 = 15;
 
 #[derive(Clone, PartialEq, Message)]
-struct WireTimestamp {
+pub(crate) struct WireTimestamp {
     #[prost(int64, tag = "1")]
     seconds: i64,
     #[prost(int32, tag = "2")]
@@ -294,7 +294,7 @@ fn skip_value(wire_type: u64, rest: &mut Bytes) -> Result<(), prost::DecodeError
     Ok(())
 }
 
-fn to_wire_time(time: Timestamp) -> WireTimestamp {
+pub(crate) fn to_wire_time(time: Timestamp) -> WireTimestamp {
     WireTimestamp {
         seconds: time.unix_seconds(),
         // Less than a second in nanoseconds fits.
@@ -302,7 +302,7 @@ fn to_wire_time(time: Timestamp) -> WireTimestamp {
     }
 }
 
-fn from_wire_time(time: Option<WireTimestamp>) -> Timestamp {
+pub(crate) fn from_wire_time(time: Option<WireTimestamp>) -> Timestamp {
     let time = time.unwrap_or_default();
     Timestamp::from_unix_micros(
         time.seconds

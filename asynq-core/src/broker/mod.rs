@@ -8,6 +8,7 @@
 //! | [`Aggregate`] | the aggregator |
 //! | [`Presence`] | the heartbeat |
 //! | [`Inspect`] | tests, tools, people |
+//! | [`ScheduleStore`] | schedulers |
 //!
 //! # Rules for all of them
 //!
@@ -27,6 +28,7 @@ mod enqueue;
 mod inspect;
 mod maintain;
 mod presence;
+mod schedule;
 
 pub use aggregate::{Aggregate, GroupLimits, SealedSet, SetKey};
 pub use dequeue::{
@@ -36,6 +38,7 @@ pub use enqueue::{Enqueue, NewTask, Placement, Receipt};
 pub use inspect::{Inspect, Page, QueueInfo};
 pub use maintain::{Expired, ExpiredLease, Forwarded, Maintain, Purged, ReconcileCursor, Reconciled};
 pub use presence::{Presence, ServerId, ServerInfo, WorkerInfo};
+pub use schedule::{EntryKey, ScheduleBroker, ScheduleEntry, ScheduleEvent, ScheduleStore, TickReceipt};
 
 use crate::clock::Timestamp;
 

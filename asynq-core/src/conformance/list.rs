@@ -269,6 +269,39 @@ macro_rules! broker_conformance_moved_lock_time {
     };
 }
 
+/// Makes a test of each behaviour of what schedulers share. See [`conformance`](crate::conformance).
+#[macro_export]
+macro_rules! schedule_conformance {
+    ($make:path $(, #[$attribute:meta])* $(,)?) => {
+        $crate::__broker_tests! {
+            $make, [$(#[$attribute])*],
+            schedule {
+                an_entry_that_is_not_known_is_noted_as_of_now,
+                the_task_of_a_tick_is_enqueued,
+                a_tick_is_enqueued_once,
+                a_tick_is_enqueued_once_even_when_its_task_is_done,
+                a_tick_that_was_left_behind_is_not_enqueued,
+                an_archived_run_does_not_block_the_next_tick,
+                a_kept_run_does_not_block_the_next_tick,
+                a_tick_whose_task_is_refused_is_taken_all_the_same,
+                a_tick_for_later_is_scheduled,
+                entries_and_queues_have_ticks_of_their_own,
+                the_task_of_a_tick_must_be_of_its_queue,
+                of_many_enqueueing_the_same_tick_at_once_one_wins,
+                without_schedulers_no_entries_are_shown,
+                entries_are_shown_in_the_order_they_were_registered,
+                the_entries_published_last_are_shown,
+                withdrawn_entries_are_not_shown,
+                entries_that_are_not_published_again_are_not_shown_for_long,
+                an_entry_that_never_fires_is_shown_without_times,
+                events_are_shown_latest_first,
+                no_more_than_a_thousand_events_are_kept,
+                each_entry_has_events_of_its_own,
+            }
+        }
+    };
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __broker_tests {
@@ -318,15 +351,17 @@ mod tests {
         include_str!("watch.rs"),
         include_str!("random.rs"),
         include_str!("lock_time.rs"),
+        include_str!("schedule.rs"),
     ];
 
     #[test]
     fn every_behaviour_is_in_the_list() {
         let list = include_str!("list.rs");
         let behaviours = FILES.iter().flat_map(|file| file.lines()).filter_map(|line| {
-            let (name, _) = line
-                .strip_prefix("pub async fn ")?
-                .split_once("(subject: &Subject)")?;
+            let rest = line.strip_prefix("pub async fn ")?;
+            let (name, _) = rest
+                .split_once("(subject: &Subject)")
+                .or_else(|| rest.split_once("(subject: &ScheduleSubject)"))?;
             Some(name)
         });
 

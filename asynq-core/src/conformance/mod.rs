@@ -18,6 +18,9 @@
 //! Attributes after the function are put on every test: `broker_conformance!(redis, #[ignore = "needs Redis"])`. The
 //! crate needs tokio with `macros` and `rt` among its dev-dependencies.
 //!
+//! A broker that keeps what schedulers share is tested with [`schedule_conformance!`](crate::schedule_conformance) as
+//! well, which takes a function that makes a [`ScheduleSubject`].
+//!
 //! There is one file for each thing a broker does, and one function for each behaviour. A new function is added to
 //! `list.rs` too.
 
@@ -56,6 +59,8 @@ pub mod recover;
 #[doc(hidden)]
 pub mod result;
 #[doc(hidden)]
+pub mod schedule;
+#[doc(hidden)]
 pub mod unique;
 #[doc(hidden)]
 pub mod watch;
@@ -63,7 +68,7 @@ pub mod watch;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, ScheduleStore};
 use crate::clock::{ManualClock, Timestamp};
 
 /// When every test starts: deliberately not a whole second, and an hour and three quarters before midnight UTC.
@@ -89,6 +94,38 @@ impl Subject {
             broker: Arc::new(broker),
             clock,
         }
+    }
+}
+
+/// A broker to be tested as what schedulers share, fresh and empty.
+pub struct ScheduleSubject {
+    /// The same broker as that of the subject.
+    pub store: Arc<dyn ScheduleStore>,
+    /// The broker and its clock.
+    pub subject: Subject,
+}
+
+impl ScheduleSubject {
+    /// A subject of this broker, whose time is `clock`.
+    pub fn new(broker: impl Broker + ScheduleStore + Clone, clock: Arc<ManualClock>) -> Self {
+        ScheduleSubject {
+            store: Arc::new(broker.clone()),
+            subject: Subject::new(broker, clock),
+        }
+    }
+
+    /// See [`broker_conformance!`](crate::broker_conformance).
+    #[doc(hidden)]
+    pub async fn assert_invariants(&self) {
+        self.subject.assert_invariants().await;
+    }
+}
+
+impl fmt::Debug for ScheduleSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScheduleSubject")
+            .field("subject", &self.subject)
+            .finish_non_exhaustive()
     }
 }
 

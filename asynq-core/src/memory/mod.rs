@@ -9,18 +9,20 @@ mod inspect;
 mod maintain;
 mod presence;
 mod queue;
+mod schedule;
 mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::broker::{Broker, Now, ServerId};
+use crate::broker::{Broker, Now, ScheduleBroker, ServerId};
 use crate::clock::{Clock, Timestamp, TokioClock};
 use crate::names::QueueName;
 
 use presence::Shown;
 use queue::Queue;
+use schedule::Schedules;
 use watch::Watchers;
 
 /// A broker that keeps everything in this process, for unit tests and for programs that need no second one.
@@ -58,6 +60,7 @@ struct Shared {
 struct State {
     queues: BTreeMap<QueueName, Queue>,
     servers: BTreeMap<ServerId, Shown>,
+    schedules: Schedules,
 }
 
 impl MemoryBroker {
@@ -104,6 +107,12 @@ impl fmt::Debug for MemoryBroker {
 }
 
 impl From<MemoryBroker> for Arc<dyn Broker> {
+    fn from(broker: MemoryBroker) -> Self {
+        Arc::new(broker)
+    }
+}
+
+impl From<MemoryBroker> for Arc<dyn ScheduleBroker> {
     fn from(broker: MemoryBroker) -> Self {
         Arc::new(broker)
     }
