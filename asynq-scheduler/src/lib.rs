@@ -1,5 +1,19 @@
-//! Periodic tasks of the asynq task queue.
+//! Periodic tasks of the asynq task queue: entries that fire once, on time, over any broker.
 
+mod builder;
+mod entry;
+mod follow;
+mod heartbeat;
+mod hooks;
+mod option_text;
+mod scheduler;
+mod signal;
 mod spec;
+mod ticks;
 
+pub use builder::SchedulerBuilder;
+pub use entry::{Entry, EntryId, RegisterError};
+pub use hooks::Tick;
+pub use scheduler::{Scheduler, StartError, UnknownEntry};
 pub use spec::{Spec, SpecError, SpecErrorKind, UnknownZone, Zone};
+pub use ticks::Missed;

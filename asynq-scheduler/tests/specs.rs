@@ -40,7 +40,12 @@ fn every_row_of_the_table_of_go_is_the_same() {
     for row in TABLE.lines() {
         let columns: Vec<&str> = row.split('\t').collect();
         let spec: String = serde_json::from_str(columns[2]).unwrap();
-        let found = answers(&columns[0].parse().unwrap(), columns[1].parse().unwrap(), &spec, 6);
+        let found = answers(
+            &columns[0].parse().unwrap(),
+            columns[1].parse().unwrap(),
+            &spec,
+            6,
+        );
         if found != columns[3..] {
             different.push(format!("{row}\n  here: {}", found.join("\t")));
         }
@@ -58,13 +63,21 @@ fn every_row_of_the_table_of_go_is_the_same() {
 #[test]
 fn an_error_points_at_what_is_wrong_and_says_what_is_allowed() {
     for (spec, wrong, text) in [
-        ("60 * * * *", "60", "minute \"60\": 60 is above 59; allowed is 0-59"),
+        (
+            "60 * * * *",
+            "60",
+            "minute \"60\": 60 is above 59; allowed is 0-59",
+        ),
         (
             "* * * * 7",
             "7",
             "day of week \"7\": 7 is above 6; allowed is 0-6 (Sunday is 0) or sun-sat",
         ),
-        ("* * 0 * *", "0", "day of month \"0\": 0 is below 1; allowed is 1-31"),
+        (
+            "* * 0 * *",
+            "0",
+            "day of month \"0\": 0 is below 1; allowed is 1-31",
+        ),
         (
             "TZ=UTC 0 9-5 * * *",
             "9-5",

@@ -84,9 +84,7 @@ fn fraction_of(digits: &str, unit: u64) -> u64 {
 }
 
 fn split_digits(text: &str) -> (&str, &str) {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text.split_at(end)
 }
 
@@ -115,7 +113,18 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "-", "5", "s", ".s", "1d", "1 h", "9223372036854775808ns", "3000000h", "1e3s"] {
+        for text in [
+            "",
+            "-",
+            "5",
+            "s",
+            ".s",
+            "1d",
+            "1 h",
+            "9223372036854775808ns",
+            "3000000h",
+            "1e3s",
+        ] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }

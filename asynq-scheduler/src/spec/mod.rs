@@ -56,7 +56,10 @@ pub struct Spec {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Schedule {
-    Fields { fields: Fields, zone: Option<Zone> },
+    Fields {
+        fields: Fields,
+        zone: Option<Zone>,
+    },
     /// Whole seconds, at least one.
     Every(Duration),
 }

@@ -27,10 +27,7 @@ pub(super) fn parse(spec: &str) -> Result<Schedule, SpecError> {
 
 /// The zone, if it is not that of the scheduler, and what follows it.
 fn split_zone(spec: &str) -> Result<(Option<Zone>, &str), SpecError> {
-    let Some(named) = spec
-        .strip_prefix("TZ=")
-        .or_else(|| spec.strip_prefix("CRON_TZ="))
-    else {
+    let Some(named) = spec.strip_prefix("TZ=").or_else(|| spec.strip_prefix("CRON_TZ=")) else {
         return Ok((None, spec));
     };
     // robfig/cron panics here.
@@ -62,8 +59,8 @@ fn descriptor(text: &str) -> Option<&'static str> {
 
 /// Below a second it is one second, above it whole seconds, rounded down. Go: `Every`.
 fn every(spec: &str, text: &str) -> Result<Schedule, SpecError> {
-    let nanos =
-        parse_duration(text).map_err(|reason| SpecError::new(SpecErrorKind::Duration { reason }, spec, text))?;
+    let nanos = parse_duration(text)
+        .map_err(|reason| SpecError::new(SpecErrorKind::Duration { reason }, spec, text))?;
     let seconds = u64::try_from(nanos / 1_000_000_000).unwrap_or(0).max(1);
     Ok(Schedule::Every(Duration::from_secs(seconds)))
 }
