@@ -192,7 +192,7 @@ pub(crate) struct Defaults {
 }
 
 /// An entry that has been checked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) id: EntryId,
     pub(crate) key: EntryKey,

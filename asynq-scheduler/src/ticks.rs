@@ -27,7 +27,7 @@ pub enum Missed {
 const MOST: usize = 10_000;
 
 /// When an entry fires, the same for all schedulers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Ticks {
     pub(crate) spec: Spec,
     pub(crate) zone: Zone,
@@ -48,14 +48,16 @@ impl Ticks {
     /// `@every` fires at multiples of its period since 1970: counted from each scheduler's start, as in Go, no two would
     /// agree on a tick, and a daily entry would never fire in a program that is deployed twice a day.
     pub(crate) fn next(&self, after: Timestamp) -> Option<Timestamp> {
-        match self.spec.period() {
-            None => self.spec.next(after, &self.zone),
+        let next = match self.spec.period() {
+            None => self.spec.next(after, &self.zone)?,
             Some(period) => {
                 let period = i64::try_from(period.as_secs()).ok()?;
                 let number = after.unix_seconds().div_euclid(period).checked_add(1)?;
-                number.checked_mul(period).map(Timestamp::from_unix_seconds)
+                Timestamp::from_unix_seconds(number.checked_mul(period)?)
             }
-        }
+        };
+        // At the end of time there is none.
+        (next > after).then_some(next)
     }
 
     /// The ticks after `last` up to `now` that are to be enqueued. Those no older than `grace` are on time.

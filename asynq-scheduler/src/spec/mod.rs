@@ -20,6 +20,7 @@ use asynq_core::Timestamp;
 pub use error::{SpecError, SpecErrorKind};
 pub use zone::{UnknownZone, Zone};
 
+#[cfg(feature = "yaml")]
 pub(crate) use duration::parse_duration;
 
 use field::Fields;

@@ -1,0 +1,332 @@
+//! Entries that come, go and change while a scheduler runs.
+
+#![allow(clippy::unwrap_used, reason = "all of this is tests, helpers too")]
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use asynq_core::{BoxError, Configure, Inspect, MemoryBroker, QueueName, RawTask, TaskOptions};
+use asynq_scheduler::{ConfigProvider, Entry, PeriodicError, PeriodicTasks, Scheduler};
+
+use support::*;
+
+type List = Arc<Mutex<Vec<(&'static str, &'static str, Option<&'static str>)>>>;
+
+/// A provider of what is in a list: spec, task type and name. A spec of `panic` or `error` is what it does.
+fn provider(list: &List) -> impl ConfigProvider {
+    let list = list.clone();
+    move || {
+        let list = list.lock().unwrap().clone();
+        async move {
+            let mut entries = Vec::new();
+            for (spec, task_type, name) in list {
+                match spec {
+                    "panic" => panic!("provider"),
+                    "error" => return Err::<_, BoxError>("no database".into()),
+                    _ => {}
+                }
+                let entry = Entry::new(spec, task(task_type));
+                entries.push(match name {
+                    Some(name) => entry.name(name),
+                    None => entry,
+                });
+            }
+            Ok(entries)
+        }
+    }
+}
+
+async fn started(broker: &MemoryBroker, list: &List) -> PeriodicTasks {
+    let tasks = PeriodicTasks::new(Scheduler::new(broker.clone()), provider(list))
+        .sync_interval(Duration::from_secs(5));
+    tasks.start().await.unwrap();
+    tasks
+}
+
+fn list(entries: &[(&'static str, &'static str)]) -> List {
+    let entries = entries.iter().map(|(spec, task_type)| (*spec, *task_type, None));
+    Arc::new(Mutex::new(entries.collect()))
+}
+
+fn set(list: &List, entries: &[(&'static str, &'static str, Option<&'static str>)]) {
+    *list.lock().unwrap() = entries.to_vec();
+}
+
+/// The types and ticks of the pending tasks.
+async fn runs(broker: &MemoryBroker) -> Vec<(String, i64)> {
+    let tasks = pending(broker, "default").await;
+    tasks
+        .iter()
+        .map(|task| (task.message.task_type.to_string(), tick(task)))
+        .collect()
+}
+
+async fn ticks_of(broker: &MemoryBroker, task_type: &str) -> Vec<i64> {
+    let runs = runs(broker).await;
+    runs.into_iter()
+        .filter(|(of, _)| of == task_type)
+        .map(|(_, tick)| tick)
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_are_added_and_removed_and_the_others_keep_their_timing() {
+    let broker = broker();
+    let list = list(&[("@every 10s", "a")]);
+    let tasks = started(&broker, &list).await;
+    let before = tasks.scheduler().entries_shown();
+    pass(7).await;
+
+    set(&list, &[("@every 10s", "a", None), ("@every 4s", "b", None)]);
+    pass_until(&broker, 21).await;
+    assert_eq!(tasks.scheduler().entries_shown()[0].id, before[0].id);
+    set(&list, &[("@every 10s", "a", None)]);
+    pass_until(&broker, 61).await;
+
+    assert_eq!(ticks_of(&broker, "a").await, [10, 20, 30, 40, 50, 60]);
+    assert_eq!(ticks_of(&broker, "b").await, [12, 16, 20, 24]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_named_entry_that_changes_goes_on_from_its_last_tick() {
+    let broker = broker();
+    let list: List = Arc::new(Mutex::new(vec![("@every 10s", "a", Some("n"))]));
+    let _tasks = started(&broker, &list).await;
+    pass_until(&broker, 11).await;
+
+    set(&list, &[("@every 20s", "b", Some("n"))]);
+    pass_until(&broker, 61).await;
+
+    assert_eq!(ticks_of(&broker, "a").await, [10]);
+    assert_eq!(ticks_of(&broker, "b").await, [20, 40, 60]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_makes_no_sense_stops_no_other_and_takes_away_nothing() {
+    let broker = broker();
+    let list = list(&[("@every 10s", "a"), ("@every 10s", "b"), ("nonsense", "c")]);
+    let _tasks = started(&broker, &list).await;
+    pass_until(&broker, 12).await;
+
+    // `a` was changed to something wrong, `b` removed, `d` is new.
+    set(&list, &[("@every x", "a", None), ("@every 10s", "d", None)]);
+    pass_until(&broker, 31).await;
+
+    assert_eq!(ticks_of(&broker, "a").await, [10, 20, 30]);
+    assert_eq!(ticks_of(&broker, "b").await, [10]);
+    assert_eq!(ticks_of(&broker, "d").await, [20, 30]);
+
+    // Mended: the old one goes.
+    set(&list, &[("@every 15s", "a", None)]);
+    pass_until(&broker, 61).await;
+    assert_eq!(ticks_of(&broker, "a").await, [10, 20, 30, 45, 60]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_fails_or_panics_changes_nothing() {
+    let broker = broker();
+    let list = list(&[("@every 10s", "a")]);
+    let _tasks = started(&broker, &list).await;
+
+    set(&list, &[("error", "", None)]);
+    pass_until(&broker, 21).await;
+    set(&list, &[("panic", "", None)]);
+    pass_until(&broker, 41).await;
+    set(&list, &[]);
+    pass_until(&broker, 61).await;
+
+    assert_eq!(ticks_of(&broker, "a").await, [10, 20, 30, 40]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_that_are_the_same_one_runs_and_can_be_removed() {
+    let broker = broker();
+    let list = list(&[("@every 10s", "a"), ("@every 10s", "a")]);
+    let _tasks = started(&broker, &list).await;
+    pass_until(&broker, 11).await;
+    assert_eq!(ticks_of(&broker, "a").await, [10]);
+
+    set(&list, &[]);
+    pass_until(&broker, 61).await;
+
+    assert_eq!(ticks_of(&broker, "a").await, [10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_first_list_nothing_is_started() {
+    let list = list(&[("error", "")]);
+    let tasks = PeriodicTasks::new(Scheduler::new(broker()), provider(&list));
+
+    let error = tasks.start().await.unwrap_err();
+
+    assert!(matches!(error, PeriodicError::Provider(_)), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_stops_with_its_scheduler() {
+    let broker = broker();
+    let list = list(&[("@every 10s", "a")]);
+    let tasks = started(&broker, &list).await;
+    pass_until(&broker, 11).await;
+
+    tasks.shutdown().await;
+    tasks.shutdown().await;
+    pass_until(&broker, 61).await;
+
+    assert_eq!(ticks_of(&broker, "a").await, [10]);
+}
+
+#[cfg(feature = "yaml")]
+mod yaml {
+    use std::path::PathBuf;
+
+    use asynq_scheduler::YamlFile;
+
+    use super::*;
+
+    /// A file that is removed afterwards.
+    struct File(PathBuf);
+
+    impl File {
+        fn new(name: &str, text: &str) -> Self {
+            let file = File(std::env::temp_dir().join(format!("asynq-{name}-{}.yaml", std::process::id())));
+            file.write(text);
+            file
+        }
+
+        fn write(&self, text: &str) {
+            std::fs::write(&self.0, text).unwrap();
+        }
+    }
+
+    impl Drop for File {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    const ONE: &str = "configs:\n  - cronspec: '@every 1s'\n    task_type: a\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn everything_an_entry_may_say_is_understood() {
+        let file = File::new(
+            "all",
+            r#"
+# periodic tasks
+configs:
+  - cronspec: "@every 10s"
+    task_type: plain
+  - name: report
+    cronspec: "0 3 * * *"
+    tz: Europe/Paris
+    task_type: report
+    payload: {format: pdf, pages: [1, 2]}
+    options:
+      queue: low
+      max_retry: 3
+      timeout: 1m30s
+      retention: 24h
+      headers: {team: a}
+    missed: {run_all: 10}
+  - {cronspec: "@daily", task_type: text, payload: "as it is", missed: skip}
+"#,
+        );
+        let broker = broker();
+        let tasks = PeriodicTasks::new(Scheduler::new(broker), YamlFile::new(&file.0));
+        tasks.start().await.unwrap();
+
+        let shown = tasks.scheduler().entries_shown();
+
+        assert_eq!(shown.len(), 3);
+        assert_eq!(shown[0].payload.len(), 0);
+        assert_eq!(
+            (shown[1].id.as_str(), &shown[1].payload[..]),
+            ("report", &br#"{"format":"pdf","pages":[1,2]}"#[..])
+        );
+        let options = [
+            "Queue(\"low\")",
+            "MaxRetry(3)",
+            "Timeout(1m30s)",
+            "Retention(24h0m0s)",
+            r#"Header(["team","a"])"#,
+        ];
+        assert_eq!(shown[1].options, options);
+        assert_eq!(&shown[2].payload[..], b"as it is");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_edit_applies_within_a_second() {
+        let broker = broker();
+        let file = File::new("edit", ONE);
+        let tasks = PeriodicTasks::new(Scheduler::new(broker.clone()), YamlFile::new(&file.0));
+        tasks.start().await.unwrap();
+        pass(2).await;
+
+        file.write(&ONE.replace("task_type: a", "task_type: b"));
+        pass(1).await;
+
+        let shown = tasks.scheduler().entries_shown();
+        assert_eq!(shown.len(), 1);
+        assert_eq!(shown[0].task_type, "b");
+        file.write("[]");
+        pass(1).await;
+        assert!(tasks.scheduler().entries_shown().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broken_file_keeps_the_entries_and_says_which_line() {
+        let file = File::new("broken", ONE);
+        let yaml = YamlFile::new(&file.0);
+        for (text, line) in [
+            ("configs:\n  - cronspec: '@daily'\n    task_tipe: a\n", "line 3"),
+            ("configs:\n  - cronspec: '@daily'\n   task_type: a\n", "line 3"),
+            (
+                "configs:\n  - cronspec: '@daily'\n    task_type: a\n    options: {timeout: 5}\n",
+                "line 4",
+            ),
+            (
+                "- cronspec: '@daily'\n  task_type: a\n  tz: Mars/Base\n",
+                "line 3",
+            ),
+        ] {
+            file.write(text);
+            let error = yaml.configs().await.unwrap_err();
+            let text = format!("{error}: {}", error.source().unwrap());
+            assert!(text.contains(line), "{text}");
+        }
+
+        file.write(ONE);
+        let broker = broker();
+        let tasks = PeriodicTasks::new(Scheduler::new(broker.clone()), yaml);
+        tasks.start().await.unwrap();
+        file.write("configs: [");
+        pass(5).await;
+        std::fs::remove_file(&file.0).unwrap();
+        pass(5).await;
+
+        assert_eq!(tasks.scheduler().entries_shown()[0].task_type, "a");
+        let queue = QueueName::default_queue();
+        assert!(broker.queue_info(&queue).await.unwrap().unwrap().pending >= 9);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_closure_provides_and_other_entries_stay() {
+    let broker = broker();
+    let scheduler = Scheduler::new(broker.clone());
+    let low = TaskOptions::new().queue("low");
+    scheduler
+        .register("@every 10s", RawTask::new("static", ""), low)
+        .unwrap();
+    let tasks = PeriodicTasks::new(scheduler, || async {
+        Ok::<_, BoxError>(vec![Entry::new("@every 10s", task("a"))])
+    });
+    tasks.start().await.unwrap();
+
+    pass_until(&broker, 11).await;
+
+    assert_eq!(ticks_of(&broker, "a").await, [10]);
+    assert_eq!(pending(&broker, "low").await.len(), 1);
+}
