@@ -1,4 +1,52 @@
 //! Periodic tasks of the asynq task queue: entries that fire once, on time, over any broker.
+//!
+//! ```
+//! use asynq_core::{Configure, MemoryBroker, RawTask, TaskOptions};
+//! use asynq_scheduler::{Entry, Missed, Scheduler};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let scheduler = Scheduler::new(MemoryBroker::new()); // or asynq_redis::RedisBroker
+//!
+//! // The specs of Go asynq: five fields, descriptors, @every, time zones.
+//! scheduler.register("*/5 * * * *", RawTask::new("feed:poll", ""), TaskOptions::new().queue("low"))?;
+//!
+//! // With a name it stays the same entry when its spec changes.
+//! let report = Entry::new("TZ=Europe/Paris 0 3 * * *", RawTask::new("report:nightly", ""))
+//!     .name("nightly report")
+//!     .missed(Missed::RunOnce);
+//! scheduler.register_entry(report)?;
+//!
+//! scheduler.start()?; // or scheduler.run().await, until the process is told to end
+//! scheduler.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Each tick once
+//!
+//! Run as many schedulers with the same entries as you like. The broker keeps the last tick of each entry, and takes a
+//! tick and the task of it in one step, so it does not matter who comes first or is killed when. A tick goes on being
+//! tried while the broker cannot be reached. The task of a tick has the id `sched:<entry>:<second>`.
+//!
+//! What "the same entry" is, is its name, or without one all it says: spec, zone, task and options.
+//!
+//! # Missed ticks
+//!
+//! A tick at which no scheduler ran is known from the last one, and [`Missed`] says what becomes of it.
+//!
+//! # Entries that change
+//!
+//! [`PeriodicTasks`] keeps the entries as a [`ConfigProvider`] says: a [`YamlFile`] that is watched, or any function.
+//!
+//! # Features
+//!
+//! * `yaml` (default): [`YamlFile`]
+
+#![cfg_attr(
+    not(feature = "yaml"),
+    allow(rustdoc::broken_intra_doc_links, reason = "YamlFile is not there")
+)]
 
 mod builder;
 mod entry;

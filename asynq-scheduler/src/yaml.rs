@@ -151,10 +151,12 @@ fn parse(text: &str) -> Result<Vec<Entry>, BoxError> {
         .find(|line| !line.is_empty() && !line.starts_with(['#', '%']) && *line != "---")
         .is_some_and(|line| line.starts_with(['-', '[']));
     let configs = if is_list {
-        serde_saphyr::from_str(text)?
+        serde_saphyr::from_str(text)
     } else {
-        serde_saphyr::from_str::<Document>(text)?.configs
+        serde_saphyr::from_str::<Document>(text).map(|document| document.configs)
     };
+    // The line and the column are in the message; a log has no place for a picture of them.
+    let configs: Vec<Config> = configs.map_err(|error| error.without_snippet().to_string())?;
     Ok(configs.into_iter().map(Config::into_entry).collect())
 }
 

@@ -34,6 +34,7 @@
 //!
 //! * `memory` (default): the in-memory broker
 //! * `redis`: the Redis broker, wire-compatible with Go asynq
+//! * `scheduler`: periodic tasks, as the module `scheduler`
 
 mod aggregator;
 mod backoff;
@@ -63,6 +64,8 @@ mod worker;
 pub use asynq_core::*;
 #[cfg(feature = "redis")]
 pub use asynq_redis::RedisBroker;
+#[cfg(feature = "scheduler")]
+pub use asynq_scheduler as scheduler;
 pub use blocking::blocking;
 pub use builder::ServerBuilder;
 pub use config::{ConfigError, ErrorHandler, Failure, GroupAggregator, IntoAggregated};
