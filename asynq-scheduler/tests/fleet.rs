@@ -67,8 +67,8 @@ async fn run(size: usize, time: Duration) {
     while Instant::now() < end {
         // Tasks are done and gone at once, so that nothing but the last tick tells that there was one.
         take(&broker, &mut ledger).await;
-        if fastrand() % 20 == 0 {
-            let at = fastrand() % fleet.len();
+        if any_number().is_multiple_of(20) {
+            let at = any_number() % fleet.len();
             fleet[at] = Member::start(&redis.url());
             kills += 1;
         }
@@ -160,7 +160,7 @@ fn summary(ledger: &Ledger) -> String {
 }
 
 /// Any number; a new hasher is seeded at random.
-fn fastrand() -> usize {
+fn any_number() -> usize {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0) as usize
 }

@@ -141,8 +141,8 @@ impl Bounds {
 
     /// Go: `parseIntOrName`.
     fn value(&self, text: &str) -> Result<u64, String> {
-        let is_name = |name: &&str| name.eq_ignore_ascii_case(text);
-        match self.names.iter().position(|name| is_name(&name)) {
+        let mut names = self.names.iter();
+        match names.position(|name| name.eq_ignore_ascii_case(text)) {
             Some(at) => Ok(self.min + at as u64),
             None => number(text),
         }

@@ -1,6 +1,7 @@
 // Prints when specs fire according to robfig/cron v3, as the table that the tests of asynq-scheduler compare with.
 //
 //	go run . > ../specs.tsv
+//	go run . -seed 7 -random 10000 > more.tsv    # for SPEC_TABLE=more.tsv cargo test --test specs
 //
 // Each line: zone, start (Unix seconds), spec as a JSON string, then up to six next times (Unix seconds), "never" or
 // "error". Left out is what robfig/cron has no answer to: where it searches for ever, panics, or gives a time that is
@@ -10,6 +11,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math/rand"
 	"os"
@@ -71,6 +73,9 @@ func unix(text string) int64 {
 }
 
 func main() {
+	seed := flag.Int64("seed", 20240101, "of the random specs")
+	rows := flag.Int("random", 800, "how many random specs, of which three eighths are in UTC")
+	flag.Parse()
 	out := bufio.NewWriter(os.Stdout)
 	defer out.Flush()
 	row := func(name string, start int64, spec string) {
@@ -92,12 +97,12 @@ func main() {
 			row(change.zone, unix(change.at)-30*3600, spec)
 		}
 	}
-	random := rand.New(rand.NewSource(20240101))
-	for range 300 {
+	random := rand.New(rand.NewSource(*seed))
+	for range *rows * 3 / 8 {
 		start := unix("2010-01-01T00:00:00Z") + random.Int63n(14*365*86400)
 		row("UTC", start, randomSpec(random))
 	}
-	for range 500 {
+	for range *rows * 5 / 8 {
 		change := changes[random.Intn(len(changes))]
 		row(change.zone, unix(change.at)-random.Int63n(4*86400), randomSpec(random))
 	}
