@@ -39,6 +39,7 @@ mod aggregator;
 mod backoff;
 mod blocking;
 mod builder;
+mod by_queue;
 mod config;
 mod connect;
 mod dispatcher;
