@@ -23,6 +23,7 @@ mod clock;
 mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod enqueued;
 mod error;
 mod handler;
 #[cfg(feature = "memory")]
@@ -43,6 +44,7 @@ pub use broker::{
 pub use client::{Client, DEFAULT_MAX_PAYLOAD, new_task};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp, TokioClock};
 pub use codec::{Codec, JsonCodec};
+pub use enqueued::{Enqueued, ResultWait, WaitError};
 pub use error::{BoxError, BrokerError, EnqueueError};
 pub use handler::{
     CancelReason, Context, ContextBuilder, ContextControl, Extensions, Handler, HoldGuard, ResultError,

@@ -1,5 +1,6 @@
 //! Typed tasks and handlers, with macros and without, on the memory broker.
 #![cfg(feature = "macros")]
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +9,7 @@ use std::time::Duration;
 use asynq_server::prelude::*;
 use asynq_server::{
     BoxError, CancelReason, Codec, FixedBackoff, FromTask, Inspect, JsonCodec, Nothing, Policy, QueueName,
-    Registration, TaskParts, blocking_handler_fn,
+    Registration, TaskParts, WaitError, blocking_handler_fn,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -513,4 +514,81 @@ fn two_handlers_of_one_type_are_refused_by_name() {
         error,
         "both typed::fail and typed::fail_otherwise handle tasks of type \"flaky\"; a task type has one handler"
     );
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Size {
+    width: u32,
+    height: u32,
+}
+
+#[task(name = "measure", retention = "1m", max_retry = 0)]
+async fn measure(url: String) -> Result<Size, MailError> {
+    if url.is_empty() {
+        return Err(MailError("nowhere".into()));
+    }
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    Ok(Size { width: 3, height: 4 })
+}
+
+#[task(name = "say", retention = "1m")]
+async fn say(text: String) -> Result<String, TaskError> {
+    Ok(text)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_typed_result_is_waited_for() {
+    let broker = MemoryBroker::new();
+    let server = run(&broker, App::default(), tasks![measure, say, resize_image]).await;
+    let client = Client::new(broker);
+    let cat = || Measure {
+        url: "cat.png".into(),
+    };
+
+    let size: Size = client.enqueue(cat()).await.unwrap().result().await.unwrap();
+    let text: String = client
+        .enqueue(Say { text: "7".into() })
+        .await
+        .unwrap()
+        .result()
+        .await
+        .unwrap();
+    let resize = ResizeImage {
+        url: "cat.png".into(),
+        width: 2,
+    };
+    let pixels = client
+        .enqueue(resize)
+        .await
+        .unwrap()
+        .result::<u64>()
+        .await
+        .unwrap();
+    let failed = client.enqueue(Measure { url: String::new() }).await.unwrap();
+    let failed = failed.result::<Size>().await.unwrap_err();
+    let late = client.enqueue(cat()).await.unwrap();
+    let late = late
+        .result::<Size>()
+        .timeout(Duration::from_secs(2))
+        .await
+        .unwrap_err();
+    let wrong = client.enqueue(Say { text: "x".into() }).await.unwrap();
+    let wrong = wrong.result::<u64>().await.unwrap_err();
+    let gone = client
+        .enqueue(Flaky)
+        .await
+        .unwrap()
+        .result::<u64>()
+        .await
+        .unwrap_err();
+    server.shutdown().await;
+
+    assert_eq!(
+        (size, text.as_str(), pixels),
+        (Size { width: 3, height: 4 }, "7", 14)
+    );
+    assert!(matches!(failed, WaitError::Failed { error, .. } if error == "no mail to nowhere"));
+    assert!(matches!(late, WaitError::TimedOut { .. }));
+    assert!(matches!(wrong, WaitError::Decode { .. }));
+    assert!(matches!(gone, WaitError::NotRetained { .. }));
 }
