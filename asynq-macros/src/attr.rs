@@ -1,7 +1,7 @@
 //! Reads the options of `#[task(…)]`.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
@@ -157,7 +157,7 @@ impl PayloadOptions {
             && literal(expr).is_none()
         {
             let text = format!("{method} must be at least 1s, in whole seconds: tasks are stored so");
-            self.checks.push(quote! {
+            self.checks.push(quote_spanned! {expr.span()=>
                 ::core::assert!(
                     ::core::time::Duration::as_secs(&{ #expr }) >= 1
                         && ::core::time::Duration::subsec_nanos(&{ #expr }) == 0,

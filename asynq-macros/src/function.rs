@@ -56,7 +56,8 @@ pub(crate) fn is_callable(function: &ItemFn) -> bool {
         && !matches!(&signature.output, ReturnType::Type(_, ty) if matches!(**ty, Type::ImplTrait(_)))
 }
 
-fn is_plain(ty: &Type) -> bool {
+/// Whether a value of the type can be owned and its name written.
+pub(crate) fn is_plain(ty: &Type) -> bool {
     !matches!(ty, Type::Reference(_) | Type::ImplTrait(_) | Type::Infer(_))
 }
 

@@ -215,6 +215,11 @@ impl Handler {
         let errors = std::mem::take(&mut self.errors);
         let is_good = errors.is_empty();
         let errors = errors.into_tokens();
+        if self.function.sig.receiver().is_some() {
+            // Where methods are, neither structs nor implementations may stand.
+            let function = &self.function;
+            return quote!(#vis #function #errors);
+        }
         let function = &self.function;
         let call = function::is_callable(function).then(|| self.call());
         let handler = if is_good { self.handler() } else { self.stub() };
@@ -294,8 +299,8 @@ impl Handler {
         let (krate, ident) = (&self.krate, &self.function.sig.ident);
         let payload = self.payload_type();
         let bounds = self.extracted().map(|(_, ty)| {
-            // The note of an unmet bound points at the argument.
-            quote_spanned!(ty.span()=> #ty: #krate::__private::Extract<__AppState>)
+            // The note of an unmet bound points at the argument, so no token of it comes from elsewhere.
+            quote_spanned!(ty.span()=> #ty: __Extract<__AppState>)
         });
         let policy = (!self.policy.is_empty()).then(|| {
             let calls = self.policy.iter().map(|(method, value)| {
@@ -314,7 +319,14 @@ impl Handler {
         } else {
             quote!(_)
         };
+        let import = self.extracted().next().is_some().then(|| {
+            quote!(
+                use #krate::__private::Extract as __Extract;
+            )
+        });
         quote! {
+            #import
+
             impl<__AppState> #krate::TaskHandler<__AppState> for #ident
             where
                 __AppState: ::core::marker::Send + ::core::marker::Sync + 'static,
@@ -349,7 +361,6 @@ impl Handler {
 
     fn run(&self) -> TokenStream {
         let (krate, ident) = (&self.krate, &self.function.sig.ident);
-        let payload_type = self.payload_type();
         let has_fields = self
             .arguments
             .iter()
@@ -358,7 +369,7 @@ impl Handler {
         let extractions = self.extracted().map(|(place, ty)| {
             let name = format_ident!("argument_{place}");
             quote! {
-                let #name = match <#ty as #krate::__private::Extract<__AppState>>::extract(task, state).await {
+                let #name = match <#ty as __Extract<__AppState>>::extract(task, state).await {
                     ::core::result::Result::Ok(value) => value,
                     ::core::result::Result::Err(error) => return error.into_outcome(),
                 };
@@ -389,9 +400,9 @@ impl Handler {
             }
         };
         quote! {
-            let #payload = match <#payload_type as #krate::Task>::decode(&task.task.payload) {
+            let #payload = match #krate::__private::decode::<Self, __AppState>(task) {
                 ::core::result::Result::Ok(payload) => payload,
-                ::core::result::Result::Err(error) => return #krate::__private::undecodable(error),
+                ::core::result::Result::Err(outcome) => return outcome,
             };
             #(#extractions)*
             #end
@@ -447,6 +458,8 @@ impl Handler {
             .arguments
             .iter()
             .filter(|argument| argument.role == Role::Field && argument.name.is_some())
+            // A mistake of its own, reported already.
+            .filter(|argument| function::is_plain(&argument.ty))
             .collect();
         let checks = fields
             .iter()
@@ -525,7 +538,7 @@ impl Handler {
             const _: () = {
                 #[#linkme::distributed_slice(#list)]
                 #[linkme(crate = #linkme)]
-                static COLLECTED: #list = || #krate::Registration::new(#ident);
+                static COLLECTED: #list = |handlers| handlers.add(#ident);
             };
         })
     }

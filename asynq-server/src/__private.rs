@@ -11,6 +11,7 @@ pub use linkme;
 
 use crate::extract::{FromRef, FromTask, TaskParts};
 pub use crate::task_handler::run_blocking;
+use crate::task_handler::{Handlers, TaskHandler};
 
 /// What a handler returns when it is called like a function.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -26,8 +27,13 @@ impl<S: Sync, T: FromTask<Needs: FromRef<S>>> Extract<S> for T {
     }
 }
 
-/// What becomes of a payload that does not decode, unless the handler's policy says otherwise.
-pub fn undecodable(error: DecodeError) -> Outcome {
+/// The payload of a task, or what becomes of the task when it does not decode.
+pub fn decode<H: TaskHandler<S>, S>(task: TaskParts<'_>) -> Result<H::Task, Outcome> {
+    H::Task::decode(&task.task.payload).map_err(undecodable)
+}
+
+/// Unless the handler's policy says otherwise: another attempt cannot help.
+pub(crate) fn undecodable(error: DecodeError) -> Outcome {
     TaskError::new(error)
         .with_kind(FailureKind::Decode)
         .skip_retry()
@@ -100,3 +106,8 @@ pub trait NoTask {
 }
 
 impl<T> NoTask for IsTask<T> {}
+
+/// Tells the compiler what the argument of a closure is.
+pub fn same<S>(handlers: Handlers<S>) -> Handlers<S> {
+    handlers
+}

@@ -14,7 +14,7 @@ use asynq_core::{
 use crate::config::{Config, ConfigError, ErrorHandler, GroupAggregator};
 use crate::mux::{Middleware, PatternError, ServeMux};
 use crate::server::{RunError, Server};
-use crate::task_handler::{HandlerEntry, Registration, TaskHandler};
+use crate::task_handler::{HandlerEntry, Handlers, TaskHandler};
 
 /// Sets up a [`Server`]. Made by [`Server::builder`]. Go: `Config` and `NewServer`.
 ///
@@ -101,12 +101,12 @@ impl<S: Clone + Send + Sync + 'static> ServerBuilder<S> {
 
     /// Registers a handler of typed tasks: a function with `#[task]`, or made by [`handler_fn`](crate::handler_fn).
     pub fn handler<H: TaskHandler<S>>(self, handler: H) -> Self {
-        self.handlers([Registration::new(handler)])
+        self.handlers(|list| list.add(handler))
     }
 
     /// Registers many handlers: `.handlers(tasks![send_welcome, images::resize])`.
-    pub fn handlers(mut self, handlers: impl IntoIterator<Item = Registration<S>>) -> Self {
-        for registration in handlers {
+    pub fn handlers(mut self, list: impl FnOnce(Handlers<S>) -> Handlers<S>) -> Self {
+        for registration in list(Handlers(Vec::new())).0 {
             self.entries.push(registration.entry.clone());
             let registered = self.mux.register_typed(registration, self.state.clone());
             self.note(registered);
@@ -116,8 +116,8 @@ impl<S: Clone + Send + Sync + 'static> ServerBuilder<S> {
 
     /// Registers the handlers that added themselves to a list, see [`collect!`](crate::collect).
     #[cfg(feature = "linkme")]
-    pub fn collected(self, list: &'static [fn() -> Registration<S>]) -> Self {
-        self.handlers(list.iter().map(|make| make()))
+    pub fn collected(self, list: &'static [fn(Handlers<S>) -> Handlers<S>]) -> Self {
+        list.iter().fold(self, |builder, add| builder.handlers(add))
     }
 
     /// Registers a handler for all task types that begin with `pattern`; the longest pattern that fits is taken. Go:

@@ -104,8 +104,7 @@ pub use extract::{Attempt, FromRef, FromTask, Nothing, State, TaskParts};
 pub use mux::{Middleware, Next, PatternError, ServeMux};
 pub use server::{RunError, Server, StartError};
 pub use task_handler::{
-    Async, Blocking, HandlerFn, OnDecodeError, Policy, Registration, TaskHandler, blocking_handler_fn,
-    handler_fn,
+    Async, Blocking, HandlerFn, Handlers, OnDecodeError, Policy, TaskHandler, blocking_handler_fn, handler_fn,
 };
 #[cfg(feature = "tower")]
 pub use tower::{RunNext, TaskCall, TowerLayer};

@@ -160,10 +160,50 @@ impl fmt::Debug for Policy {
     }
 }
 
-/// A handler to be registered with a server whose state is `S`: an entry of the list that
-/// [`ServerBuilder::handlers`](crate::ServerBuilder::handlers) takes. Made by [`tasks!`](crate::tasks).
-#[must_use = "register it with ServerBuilder::handlers"]
-pub struct Registration<S = ()> {
+/// Handlers for a server whose state is `S`, see [`ServerBuilder::handlers`](crate::ServerBuilder::handlers).
+///
+/// [`tasks!`](crate::tasks) makes a list in place. A module can offer its own:
+///
+/// ```
+/// use asynq_server::prelude::*;
+/// use asynq_server::Handlers;
+/// # #[derive(Clone)] struct App;
+/// # #[cfg(feature = "macros")]
+/// mod images {
+///     # use super::App;
+///     # use asynq_server::{Handlers, task};
+///     #[task(name = "image:resize")]
+///     async fn resize(url: String) {
+///         println!("resizing {url}");
+///     }
+///
+///     pub fn handlers(list: Handlers<App>) -> Handlers<App> {
+///         list.add(resize)
+///     }
+/// }
+/// # #[cfg(feature = "macros")]
+/// let server = Server::builder(MemoryBroker::new()).state(App).handlers(images::handlers);
+/// ```
+#[must_use = "give it to ServerBuilder::handlers"]
+pub struct Handlers<S = ()>(pub(crate) Vec<Registration<S>>);
+
+impl<S: Send + Sync + 'static> Handlers<S> {
+    /// And this one.
+    pub fn add<H: TaskHandler<S>>(mut self, handler: H) -> Self {
+        self.0.push(Registration::new(handler));
+        self
+    }
+}
+
+impl<S> fmt::Debug for Handlers<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = self.0.iter().map(|registration| &registration.entry);
+        f.debug_list().entries(entries).finish()
+    }
+}
+
+/// A handler to be registered with a server whose state is `S`.
+pub(crate) struct Registration<S> {
     pub(crate) entry: HandlerEntry,
     make: Box<dyn FnOnce(S) -> Arc<dyn Handler> + Send>,
 }
@@ -195,8 +235,7 @@ impl HandlerEntry {
 }
 
 impl<S: Send + Sync + 'static> Registration<S> {
-    /// Of this handler.
-    pub fn new<H: TaskHandler<S>>(handler: H) -> Self {
+    fn new<H: TaskHandler<S>>(handler: H) -> Self {
         let policy = handler.policy();
         let entry = HandlerEntry {
             name: handler.name(),
@@ -214,12 +253,6 @@ impl<S: Send + Sync + 'static> Registration<S> {
 
     pub(crate) fn into_handler(self, state: S) -> Arc<dyn Handler> {
         (self.make)(state)
-    }
-}
-
-impl<S> fmt::Debug for Registration<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.entry.fmt(f)
     }
 }
 
@@ -482,7 +515,9 @@ handler_fn!(A1 a1, A2 a2, A3 a3, A4 a4, A5 a5, A6 a6, A7 a7);
 #[macro_export]
 macro_rules! tasks {
     ($($handler:expr),* $(,)?) => {
-        [$($crate::Registration::new($handler)),*]
+        // A closure, because its argument tells the state before the handlers are looked at: otherwise a missing state
+        // would be guessed instead of reported.
+        |handlers| $crate::__private::same(handlers)$(.add($handler))*
     };
 }
 
@@ -523,6 +558,6 @@ macro_rules! collect {
 
         $(#[$doc])*
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
-        $vis type $name = fn() -> $crate::Registration<$state>;
+        $vis type $name = fn($crate::Handlers<$state>) -> $crate::Handlers<$state>;
     };
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use asynq_server::prelude::*;
 use asynq_server::{
-    BoxError, CancelReason, Codec, FixedBackoff, FromTask, Inspect, JsonCodec, Nothing, Policy, QueueName,
-    Registration, TaskParts, WaitError, blocking_handler_fn,
+    BoxError, CancelReason, Codec, FixedBackoff, FromTask, Handlers, Inspect, JsonCodec, Nothing, Policy,
+    QueueName, TaskParts, WaitError, blocking_handler_fn,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -165,7 +165,7 @@ async fn ask_for_everything(
 async fn run<S: Clone + Send + Sync + 'static>(
     broker: &MemoryBroker,
     state: S,
-    handlers: impl IntoIterator<Item = Registration<S>>,
+    handlers: impl FnOnce(Handlers<S>) -> Handlers<S>,
 ) -> Server {
     let server = Server::builder(broker.clone())
         .queues([("default", 1), ("critical", 1), ("low", 1)])
@@ -326,7 +326,9 @@ async fn fail_otherwise(_: Flaky) -> Result<(), TaskError> {
 
 #[tokio::test(start_paused = true)]
 async fn the_backoff_is_that_of_the_handler() {
-    for (handler, seconds) in [(tasks![fail], 7), (tasks![fail_otherwise], 9)] {
+    type List = fn(Handlers) -> Handlers;
+    let lists: [(List, u64); 2] = [(tasks![fail], 7), (tasks![fail_otherwise], 9)];
+    for (handler, seconds) in lists {
         let broker = MemoryBroker::new();
         let server = run(&broker, (), handler).await;
 
@@ -342,11 +344,12 @@ async fn the_backoff_is_that_of_the_handler() {
 
 #[tokio::test(start_paused = true)]
 async fn a_payload_that_does_not_decode_is_archived_or_retried_as_the_handler_says() {
-    let texts = [
+    type List = fn(Handlers) -> Handlers;
+    let lists: [(List, TaskState); 2] = [
         (tasks![fail], TaskState::Archived),
         (tasks![fail_otherwise], TaskState::Retry),
     ];
-    for (handler, state) in texts {
+    for (handler, state) in lists {
         let broker = MemoryBroker::new();
         let server = run(&broker, (), handler).await;
 
@@ -484,14 +487,17 @@ fn count_slowly(task: ByHand, State(store): State<Store>) {
 
 #[tokio::test]
 async fn everything_works_without_macros() {
-    let policy = Policy::new().concurrency(1);
-    for handler in [
-        Registration::new(handler_fn(count).with_policy(policy.clone())),
-        Registration::new(blocking_handler_fn(count_slowly).with_policy(policy)),
-    ] {
+    fn policy() -> Policy {
+        Policy::new().concurrency(1)
+    }
+    let lists: [fn(Handlers<App>) -> Handlers<App>; 2] = [
+        |list| list.add(handler_fn(count).with_policy(policy())),
+        |list| list.add(blocking_handler_fn(count_slowly).with_policy(policy())),
+    ];
+    for handler in lists {
         let broker = MemoryBroker::new();
         let app = App::default();
-        let server = run(&broker, app.clone(), [handler]).await;
+        let server = run(&broker, app.clone(), handler).await;
 
         let info = Client::new(broker.clone())
             .enqueue(ByHand { n: 5 })
