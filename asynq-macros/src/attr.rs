@@ -307,16 +307,27 @@ fn codec(item: &Item, errors: &mut Errors) -> Option<Tokens> {
 pub(crate) fn krate(item: &Item, errors: &mut Errors) -> Option<Tokens> {
     let expr = value(item, "my_crate::asynq", errors)?;
     match (literal(expr), expr) {
-        (None, Expr::Path(path)) => Some(quote!(#path)),
+        (None, Expr::Path(path)) => Some(generated(quote!(#path))),
         (Some(Lit::Str(text)), _) => {
             let path = text.parse_with(syn::Path::parse_mod_style);
-            errors.take(path).map(|path| quote!(#path))
+            errors.take(path).map(|path| generated(quote!(#path)))
         }
         _ => {
             errors.at(expr, "expected a path: `crate = my_crate::asynq`");
             None
         }
     }
+}
+
+/// The same tokens, no longer written by the user: lints leave them alone, and errors still point at their place.
+fn generated(tokens: Tokens) -> Tokens {
+    tokens
+        .into_iter()
+        .map(|mut token| {
+            token.set_span(Span::call_site().located_at(token.span()));
+            token
+        })
+        .collect()
 }
 
 pub(crate) fn concurrency(item: &Item, errors: &mut Errors) -> Option<Tokens> {

@@ -200,7 +200,6 @@ impl Handler {
     }
 
     fn expand(mut self) -> TokenStream {
-        let ident = self.function.sig.ident.clone();
         let vis = self.vis.clone();
         let (docs, others) = std::mem::take(&mut self.function.attrs)
             .into_iter()
@@ -220,27 +219,24 @@ impl Handler {
             let function = &self.function;
             return quote!(#vis #function #errors);
         }
-        let function = &self.function;
-        let call = function::is_callable(function).then(|| self.call());
-        let handler = if is_good { self.handler() } else { self.stub() };
         let payload = self.payload(&cfgs, is_good);
+        let callable = if self.is_blocking && is_good {
+            self.blocking_callable(&docs)
+        } else {
+            self.async_callable(&docs, &cfgs, is_good)
+        };
+        let function = self.body(is_good);
+        let handler = if is_good { self.handler() } else { self.stub() };
         let collected = self.collected(&cfgs, is_good);
-        // A function that cannot be called through its struct would count as unused.
-        let unused = (!is_good).then(|| quote!(#[allow(dead_code)]));
         quote! {
             #payload
 
             #(#cfgs)*
-            #(#docs)*
-            #[allow(non_camel_case_types)]
-            #[derive(::core::clone::Clone, ::core::marker::Copy, ::core::fmt::Debug)]
-            #vis struct #ident;
+            #callable
 
             #(#cfgs)*
             const _: () = {
-                #unused
                 #function
-                #call
                 #handler
             };
             #collected
@@ -248,38 +244,103 @@ impl Handler {
         }
     }
 
-    /// Lets the struct be called like the function.
-    fn call(&self) -> TokenStream {
-        let (krate, ident) = (&self.krate, &self.function.sig.ident);
-        let types: Vec<&Type> = self
-            .function
-            .sig
-            .inputs
-            .iter()
-            .filter_map(|input| match input {
-                syn::FnArg::Typed(argument) => Some(&*argument.ty),
-                syn::FnArg::Receiver(_) => None,
-            })
-            .collect();
-        let names: Vec<Ident> = (0..types.len()).map(|n| format_ident!("argument_{n}")).collect();
-        let output = output(&self.function.sig.output);
-        let (returned, called) = if self.function.sig.asyncness.is_some() {
-            (
-                quote!(#krate::__private::BoxFuture<#output>),
-                quote!(|#(#names),*| ::std::boxed::Box::pin(#ident(#(#names),*))),
-            )
-        } else {
-            (quote!(#output), quote!(#ident))
-        };
-        quote! {
-            impl ::core::ops::Deref for #ident {
-                type Target = fn(#(#types),*) -> #returned;
-
-                fn deref(&self) -> &Self::Target {
-                    const CALL: fn(#(#types),*) -> #returned = #called;
-                    &CALL
+    /// What the user wrote, as an associated function of the handler's type: not public, and not boxed when the server
+    /// calls it.
+    fn body(&self, is_good: bool) -> TokenStream {
+        let (ident, function) = (&self.function.sig.ident, &self.function);
+        if is_good {
+            // A handler owns its arguments and is async, whether its body needs that or not.
+            quote! {
+                impl #ident {
+                    #[allow(clippy::needless_pass_by_value, clippy::unused_async)]
+                    #function
                 }
             }
+        } else {
+            // It would count as unused.
+            quote!(#[allow(dead_code)] #function)
+        }
+    }
+
+    /// A function whose type leads to the handler: it returns a future that names it.
+    ///
+    /// The handler's type has the same name, which does no harm: types and functions have names apart. A constant or a
+    /// unit struct in place of the function would keep local variables from having its name.
+    fn async_callable(&self, docs: &[Attribute], cfgs: &[Attribute], is_good: bool) -> TokenStream {
+        let (krate, vis, ident) = (&self.krate, &self.vis, &self.function.sig.ident);
+        let (arguments, output) = if function::is_callable(&self.function) {
+            (self.arguments.as_slice(), output(&self.function.sig.output))
+        } else {
+            (&[][..], quote!(()))
+        };
+        let names: Vec<Ident> = arguments
+            .iter()
+            .enumerate()
+            .map(|(place, argument)| {
+                let name = argument.name.clone();
+                name.unwrap_or_else(|| format_ident!("argument_{place}"))
+            })
+            .collect();
+        let types = arguments.iter().map(|argument| &argument.ty);
+        let future = if is_good {
+            quote!(#ident::#ident(#(#names),*))
+        } else {
+            let ignored = names.iter().map(|name| quote!(let _ = #name;));
+            quote!({ #(#ignored)* ::core::future::pending() })
+        };
+        quote! {
+            #[allow(non_camel_case_types)]
+            #[doc(hidden)]
+            #[derive(
+                ::core::clone::Clone,
+                ::core::marker::Copy,
+                ::core::fmt::Debug,
+                ::core::default::Default,
+            )]
+            #vis struct #ident {}
+
+            #(#cfgs)*
+            #(#docs)*
+            #vis fn #ident(#(#names: #types),*) -> #krate::HandlerCall<#ident, #output> {
+                #krate::HandlerCall::new(#future)
+            }
+        }
+    }
+
+    /// A unit struct that can be called: what a blocking function returns is its own, and cannot name the handler.
+    fn blocking_callable(&self, docs: &[Attribute]) -> TokenStream {
+        let (krate, vis, ident) = (&self.krate, &self.vis, &self.function.sig.ident);
+        let call = function::is_callable(&self.function).then(|| {
+            let types: Vec<_> = self.arguments.iter().map(|argument| &argument.ty).collect();
+            let output = output(&self.function.sig.output);
+            quote! {
+                impl ::core::ops::Deref for #ident {
+                    type Target = fn(#(#types),*) -> #output;
+
+                    fn deref(&self) -> &Self::Target {
+                        const CALL: fn(#(#types),*) -> #output = #ident::#ident;
+                        &CALL
+                    }
+                }
+            }
+        });
+        quote! {
+            #[allow(non_camel_case_types)]
+            #(#docs)*
+            #[derive(::core::clone::Clone, ::core::marker::Copy, ::core::fmt::Debug)]
+            #vis struct #ident;
+
+            const _: () = {
+                #call
+
+                impl #krate::IntoTaskHandler<#krate::AsItIs> for #ident {
+                    type Handler = Self;
+
+                    fn into_task_handler(self) -> Self {
+                        self
+                    }
+                }
+            };
         }
     }
 
@@ -383,7 +444,7 @@ impl Handler {
                 Role::Extracted => format_ident!("argument_{place}").into_token_stream(),
             }
         });
-        let call = quote!(#ident(#(#arguments),*));
+        let call = quote!(Self::#ident(#(#arguments),*));
         let returned = self.returned();
         let end = if self.is_blocking {
             quote! {
@@ -538,7 +599,7 @@ impl Handler {
             const _: () = {
                 #[#linkme::distributed_slice(#list)]
                 #[linkme(crate = #linkme)]
-                static COLLECTED: #list = |handlers| handlers.add(#ident);
+                static __ASYNQ_HANDLER: #list = |handlers| handlers.handler(#ident);
             };
         })
     }

@@ -16,6 +16,8 @@ mod from_ref;
 mod function;
 mod handler;
 mod payload;
+#[cfg(test)]
+mod snapshots;
 mod valid;
 
 use proc_macro::TokenStream;
@@ -130,10 +132,11 @@ pub fn derive_from_ref(item: TokenStream) -> TokenStream {
 /// | `payload` | identifier | the name of the payload type, instead of the function's in CamelCase |
 /// | `derive` | `derive(Debug, Clone)` | more derives for the payload type |
 ///
-/// # Naming
+/// # What it becomes
 ///
-/// The function becomes a unit struct of the same name that can be called, so that `.handler(send_welcome)` can find
-/// what belongs to it. As with a constant, a local variable cannot have the same name.
+/// An `async fn` becomes a function with the same arguments, whose future names the handler: `HandlerCall<send_welcome,
+/// Result<(), MailError>>`. Beside it stands a type of the same name, which implements `TaskHandler`. A `blocking`
+/// function becomes a unit struct that can be called; as with a constant, no local variable can have its name.
 #[proc_macro_attribute]
 pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
     handler::expand(options.into(), item.into()).into()

@@ -14,7 +14,7 @@ use asynq_core::{
 use crate::config::{Config, ConfigError, ErrorHandler, GroupAggregator};
 use crate::mux::{Middleware, PatternError, ServeMux};
 use crate::server::{RunError, Server};
-use crate::task_handler::{HandlerEntry, Handlers, TaskHandler};
+use crate::task_handler::{HandlerEntry, Handlers, IntoTaskHandler, TaskHandler};
 
 /// Sets up a [`Server`]. Made by [`Server::builder`]. Go: `Config` and `NewServer`.
 ///
@@ -100,8 +100,17 @@ impl<S: Clone + Send + Sync + 'static> ServerBuilder<S> {
     }
 
     /// Registers a handler of typed tasks: a function with `#[task]`, or made by [`handler_fn`](crate::handler_fn).
-    pub fn handler<H: TaskHandler<S>>(self, handler: H) -> Self {
-        self.handlers(|list| list.add(handler))
+    pub fn handler<H, M>(self, handler: H) -> Self
+    where
+        H: IntoTaskHandler<M>,
+        H::Handler: TaskHandler<S>,
+    {
+        self.task_handler(handler.into_task_handler())
+    }
+
+    /// Registers a value that implements [`TaskHandler`].
+    pub fn task_handler<H: TaskHandler<S>>(self, handler: H) -> Self {
+        self.handlers(|list| list.task_handler(handler))
     }
 
     /// Registers many handlers: `.handlers(tasks![send_welcome, images::resize])`.
@@ -116,7 +125,7 @@ impl<S: Clone + Send + Sync + 'static> ServerBuilder<S> {
 
     /// Registers the handlers that added themselves to a list, see [`collect!`](crate::collect).
     #[cfg(feature = "linkme")]
-    pub fn collected(self, list: &'static [fn(Handlers<S>) -> Handlers<S>]) -> Self {
+    pub fn collected(self, list: &'static [crate::Collected<S>]) -> Self {
         list.iter().fold(self, |builder, add| builder.handlers(add))
     }
 

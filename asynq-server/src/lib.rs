@@ -103,8 +103,11 @@ pub use connect::connect;
 pub use extract::{Attempt, FromRef, FromTask, Nothing, State, TaskParts};
 pub use mux::{Middleware, Next, PatternError, ServeMux};
 pub use server::{RunError, Server, StartError};
+#[cfg(feature = "linkme")]
+pub use task_handler::Collected;
 pub use task_handler::{
-    Async, Blocking, HandlerFn, Handlers, OnDecodeError, Policy, TaskHandler, blocking_handler_fn, handler_fn,
+    AsItIs, Async, Blocking, HandlerCall, HandlerFn, Handlers, IntoTaskHandler, OnDecodeError, Policy,
+    TaskHandler, blocking_handler_fn, handler_fn,
 };
 #[cfg(feature = "tower")]
 pub use tower::{RunNext, TaskCall, TowerLayer};

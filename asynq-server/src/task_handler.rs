@@ -4,7 +4,9 @@ use std::any::type_name;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as PollContext, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,13 +15,14 @@ use asynq_core::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::__private::{Extract, undecodable};
+use crate::__private::{BoxFuture, Extract, undecodable};
 use crate::extract::TaskParts;
 
 /// Handles the tasks of one payload type, on a server whose state is `S`.
 ///
 /// `#[task]` on a function implements it; [`handler_fn`] makes one of a function without macros. Implement it yourself
-/// for a handler with values of its own:
+/// for a handler with values of its own, and register it with
+/// [`task_handler`](crate::ServerBuilder::task_handler):
 ///
 /// ```
 /// use asynq_server::prelude::*;
@@ -76,6 +79,58 @@ pub trait TaskHandler<S = ()>: Send + Sync + 'static {
 
     /// Runs one attempt of a task.
     fn run(&self, task: TaskParts<'_>, state: &S) -> impl Future<Output = Outcome> + Send;
+}
+
+/// What can be registered by name: a function with `#[task]`, or what [`handler_fn`] makes.
+///
+/// `M` keeps the ways apart and is never written.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a task handler",
+    label = "neither a function with `#[task]` nor made by `handler_fn`",
+    note = "put `#[task]` on the function, or write `handler_fn(function)`; a `TaskHandler` of your own is registered with `.task_handler(value)`, a handler of raw tasks with `.handle(pattern, function)`"
+)]
+pub trait IntoTaskHandler<M> {
+    /// The handler.
+    type Handler;
+
+    /// The handler.
+    fn into_task_handler(self) -> Self::Handler;
+}
+
+/// Marks what is a handler itself, see [`IntoTaskHandler`].
+#[derive(Debug)]
+pub enum AsItIs {}
+
+/// The future of a handler that is called as a function. Its type names the handler, `H`, which is how a server finds
+/// what `#[task]` made of the function.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct HandlerCall<H, T> {
+    future: BoxFuture<T>,
+    handler: PhantomData<fn() -> H>,
+}
+
+impl<H, T> HandlerCall<H, T> {
+    #[doc(hidden)]
+    pub fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
+        HandlerCall {
+            future: Box::pin(future),
+            handler: PhantomData,
+        }
+    }
+}
+
+impl<H, T> Future for HandlerCall<H, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<T> {
+        self.future.as_mut().poll(cx)
+    }
+}
+
+impl<H, T> fmt::Debug for HandlerCall<H, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HandlerCall({})", short_name::<H>())
+    }
 }
 
 /// How a worker treats the tasks of one handler. What the task itself says, such as its timeout, is in its
@@ -178,7 +233,7 @@ impl fmt::Debug for Policy {
 ///     }
 ///
 ///     pub fn handlers(list: Handlers<App>) -> Handlers<App> {
-///         list.add(resize)
+///         list.handler(resize)
 ///     }
 /// }
 /// # #[cfg(feature = "macros")]
@@ -188,8 +243,17 @@ impl fmt::Debug for Policy {
 pub struct Handlers<S = ()>(pub(crate) Vec<Registration<S>>);
 
 impl<S: Send + Sync + 'static> Handlers<S> {
-    /// And this one.
-    pub fn add<H: TaskHandler<S>>(mut self, handler: H) -> Self {
+    /// And this one. See [`ServerBuilder::handler`](crate::ServerBuilder::handler).
+    pub fn handler<H, M>(self, handler: H) -> Self
+    where
+        H: IntoTaskHandler<M>,
+        H::Handler: TaskHandler<S>,
+    {
+        self.task_handler(handler.into_task_handler())
+    }
+
+    /// And this one. See [`ServerBuilder::task_handler`](crate::ServerBuilder::task_handler).
+    pub fn task_handler<H: TaskHandler<S>>(mut self, handler: H) -> Self {
         self.0.push(Registration::new(handler));
         self
     }
@@ -432,8 +496,36 @@ impl<F, A, M> HandlerFn<F, A, M> {
     }
 }
 
+impl<F, A, M> IntoTaskHandler<AsItIs> for HandlerFn<F, A, M> {
+    type Handler = Self;
+
+    fn into_task_handler(self) -> Self {
+        self
+    }
+}
+
+impl<F: Fn() -> HandlerCall<H, R>, H: Default, R> IntoTaskHandler<()> for F {
+    type Handler = H;
+
+    fn into_task_handler(self) -> H {
+        H::default()
+    }
+}
+
 macro_rules! handler_fn {
     ($($name:ident $value:ident),*) => {
+        impl<F, H, R, T, $($name),*> IntoTaskHandler<(T, $($name,)*)> for F
+        where
+            F: Fn(T, $($name),*) -> HandlerCall<H, R>,
+            H: Default,
+        {
+            type Handler = H;
+
+            fn into_task_handler(self) -> H {
+                H::default()
+            }
+        }
+
         impl<S, F, R, T, $($name),*> TaskHandler<S> for HandlerFn<F, (T, $($name,)*), Async>
         where
             S: Send + Sync + 'static,
@@ -517,9 +609,13 @@ macro_rules! tasks {
     ($($handler:expr),* $(,)?) => {
         // A closure, because its argument tells the state before the handlers are looked at: otherwise a missing state
         // would be guessed instead of reported.
-        |handlers| $crate::__private::same(handlers)$(.add($handler))*
+        |handlers| $crate::__private::same(handlers)$(.handler($handler))*
     };
 }
+
+/// Adds a handler to those of a server: an entry of a list that [`collect!`](crate::collect) declares.
+#[cfg(feature = "linkme")]
+pub type Collected<S> = fn(Handlers<S>) -> Handlers<S>;
 
 /// Declares a list that handlers of other modules and crates add themselves to, with `#[task(collect = …)]`.
 ///
@@ -558,6 +654,6 @@ macro_rules! collect {
 
         $(#[$doc])*
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
-        $vis type $name = fn($crate::Handlers<$state>) -> $crate::Handlers<$state>;
+        $vis type $name = $crate::Collected<$state>;
     };
 }

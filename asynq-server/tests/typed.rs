@@ -491,8 +491,8 @@ async fn everything_works_without_macros() {
         Policy::new().concurrency(1)
     }
     let lists: [fn(Handlers<App>) -> Handlers<App>; 2] = [
-        |list| list.add(handler_fn(count).with_policy(policy())),
-        |list| list.add(blocking_handler_fn(count_slowly).with_policy(policy())),
+        |list| list.handler(handler_fn(count).with_policy(policy())),
+        |list| list.handler(blocking_handler_fn(count_slowly).with_policy(policy())),
     ];
     for handler in lists {
         let broker = MemoryBroker::new();
@@ -572,8 +572,8 @@ async fn a_typed_result_is_waited_for() {
         .unwrap();
     let failed = client.enqueue(Measure { url: String::new() }).await.unwrap();
     let failed = failed.result::<Size>().await.unwrap_err();
-    let late = client.enqueue(cat()).await.unwrap();
-    let late = late
+    let slow = client.enqueue(cat()).await.unwrap();
+    let slow = slow
         .result::<Size>()
         .timeout(Duration::from_secs(2))
         .await
@@ -594,7 +594,7 @@ async fn a_typed_result_is_waited_for() {
         (Size { width: 3, height: 4 }, "7", 14)
     );
     assert!(matches!(failed, WaitError::Failed { error, .. } if error == "no mail to nowhere"));
-    assert!(matches!(late, WaitError::TimedOut { .. }));
+    assert!(matches!(slow, WaitError::TimedOut { .. }));
     assert!(matches!(wrong, WaitError::Decode { .. }));
     assert!(matches!(gone, WaitError::NotRetained { .. }));
 }
