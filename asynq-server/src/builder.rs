@@ -115,7 +115,7 @@ impl<S: Clone + Send + Sync + 'static> ServerBuilder<S> {
 
     /// Registers many handlers: `.handlers(tasks![send_welcome, images::resize])`.
     pub fn handlers(mut self, list: impl FnOnce(Handlers<S>) -> Handlers<S>) -> Self {
-        for registration in list(Handlers(Vec::new())).0 {
+        for registration in list(Handlers::new()).0 {
             self.entries.push(registration.entry.clone());
             let registered = self.mux.register_typed(registration, self.state.clone());
             self.note(registered);

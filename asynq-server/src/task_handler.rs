@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::__private::{BoxFuture, Extract, undecodable};
 use crate::extract::TaskParts;
+use crate::mux::{PatternError, ServeMux};
 
 /// Handles the tasks of one payload type, on a server whose state is `S`.
 ///
@@ -241,6 +242,35 @@ impl fmt::Debug for Policy {
 /// ```
 #[must_use = "give it to ServerBuilder::handlers"]
 pub struct Handlers<S = ()>(pub(crate) Vec<Registration<S>>);
+
+impl<S> Default for Handlers<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> Handlers<S> {
+    /// None yet.
+    pub fn new() -> Self {
+        Handlers(Vec::new())
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Handlers<S> {
+    /// A handler of raw tasks that finds the right one of these, without a server: to run one with all that belongs to
+    /// it in a test, or to give some handlers middleware of their own.
+    ///
+    /// # Errors
+    ///
+    /// When two handle the same type.
+    pub fn into_mux(self, state: S) -> Result<ServeMux, PatternError> {
+        let mut mux = ServeMux::new();
+        for registration in self.0 {
+            mux.register_typed(registration, state.clone())?;
+        }
+        Ok(mux)
+    }
+}
 
 impl<S: Send + Sync + 'static> Handlers<S> {
     /// And this one. See [`ServerBuilder::handler`](crate::ServerBuilder::handler).
