@@ -47,7 +47,7 @@ pub trait Codec<T> {
     fn decode(payload: &[u8]) -> Result<T, BoxError>;
 }
 
-/// JSON, as Go's `encoding/json` writes it.
+/// JSON. What Go's `encoding/json` writes differently from serde is in [`go_json`](crate::go_json).
 ///
 /// Fields that the type does not have are passed over. An empty payload, as of Go's `NewTask(name, nil)`, is read as
 /// `null` or `{}`. An error names the type, the field and the position.

@@ -25,6 +25,7 @@ mod codec;
 pub mod conformance;
 mod enqueued;
 mod error;
+pub mod go_json;
 mod handler;
 #[cfg(feature = "memory")]
 mod memory;
