@@ -66,6 +66,7 @@ mod aggregator;
 mod backoff;
 mod blocking;
 mod builder;
+mod by_queue;
 mod config;
 mod connect;
 mod dispatcher;
@@ -111,6 +112,10 @@ pub use task_handler::{
 };
 #[cfg(feature = "tower")]
 pub use tower::{RunNext, TaskCall, TowerLayer};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
 
 /// What most programs need: `use asynq_server::prelude::*;`
 pub mod prelude {

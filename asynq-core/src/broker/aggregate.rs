@@ -31,13 +31,18 @@ pub trait Aggregate: Send + Sync + 'static {
     ) -> Result<Option<SealedSet>, BrokerError>;
 
     /// Enqueues the merged task and deletes the tasks of the set, releasing their uniqueness locks: both or neither.
-    /// None if the set has gone back to its group meanwhile: then nothing is enqueued. When the merged task is refused
-    /// (a duplicate, or its id is taken) the set is left as it was.
+    /// None if the set has gone back to its group or was finished before: then nothing is enqueued. When the merged task
+    /// is refused (a duplicate, or its id is taken) the set is left as it was. The tasks of the set count as being there
+    /// when that is decided: the merged one cannot have an id or a lock of theirs. A set past its deadline can be
+    /// finished as long as it has not gone back.
     ///
-    /// The merged task must be of the same queue.
+    /// # Errors
+    ///
+    /// [`BrokerError::Config`] if the merged task is of another queue than the set.
     async fn finish_set(&self, set: &SetKey, merged: &NewTask) -> Result<Option<Receipt>, BrokerError>;
 
-    /// Puts the tasks of sets past their deadline back in their groups, and says how many sets there were. Go:
+    /// Puts the tasks of sets past their deadline back in their groups, at their old places, and says how many sets there
+    /// were. The groups are listed again. Go:
     /// `ReclaimStaleAggregationSets`.
     async fn reclaim(&self, queue: &QueueName) -> Result<usize, BrokerError>;
 }

@@ -45,15 +45,21 @@ pub trait Dequeue: Send + Sync + 'static {
 
     /// Sets each lease that is still held to expire after `lease` from now, and notes that its task has been started.
     ///
-    /// A task whose lease expires before the first extension counts as never started: it is not charged with an
-    /// attempt. Works when the broker is full.
+    /// A lease is held until the task is settled or taken by somebody else, also after it has expired. A task whose
+    /// lease expires before the first extension counts as never started: it is not charged with an attempt. Works when
+    /// the broker is full.
     async fn extend(&self, leases: &[LeaseKey], lease: Duration) -> Result<Vec<Extension>, BrokerError>;
 
-    /// Stores an intermediate result, if the lease is still held. False if it is not. Go: `ResultWriter`.
+    /// Stores an intermediate result, if the lease is still held, in place of an earlier one. False if it is not held:
+    /// then nothing is stored. A result stays with its task over retries. Go: `ResultWriter`.
     async fn write_result(&self, lease: &LeaseKey, result: Bytes) -> Result<bool, BrokerError>;
 
     /// Watches `queues` and tells `signals` when there may be something to take out, when something scheduled may have
     /// become the next, and which tasks are to be cancelled.
+    ///
+    /// As soon as it watches, also after each reconnection, it sets [`Signals::set_armed`] to true and then wakes both
+    /// for pending tasks and for due times: what changed before was told to nobody. When it ends or is dropped,
+    /// `set_armed` is false again.
     ///
     /// Does not return while it can watch, and reconnects by itself. A broker that cannot watch sets
     /// [`Signals::set_armed`] to false and the server polls.
@@ -127,12 +133,13 @@ pub enum Settlement {
     /// Done. Kept as completed with its result if it has a retention, otherwise deleted. Counted as processed; its
     /// uniqueness lock is released.
     Done {
-        /// What the handler gave.
+        /// What the handler gave. None keeps what was [written](Dequeue::write_result) while it ran.
         result: Option<Bytes>,
     },
     /// Deleted, retention or not. Counted as processed; its uniqueness lock is released.
     Drop,
-    /// To be run again after a delay.
+    /// To be run again after a delay, by itself even if it came from a group. The error and the time of the failure are
+    /// noted in the message either way.
     Retry {
         /// How long it waits.
         delay: Duration,
@@ -153,7 +160,8 @@ pub enum Settlement {
     },
     /// Put back to be run next. Nothing is counted.
     Requeue {
-        /// Its worker died before it started the task. The broker keeps count of that.
+        /// Its worker died before it started the task. The broker counts how often in a row; an extension of the
+        /// lease, or an attempt settled in any other way, ends the row.
         lost: bool,
     },
 }
@@ -174,7 +182,7 @@ pub enum Extension {
     Held {
         /// When it ends unless it is extended again.
         expires_at: Timestamp,
-        /// Somebody asked for the task to be cancelled.
+        /// Somebody asked for this attempt of the task to be cancelled. The next attempt is not.
         cancel: bool,
     },
     /// Not held any more: the task is somebody else's or gone.

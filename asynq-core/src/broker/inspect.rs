@@ -31,7 +31,8 @@ pub trait Inspect: Send + Sync + 'static {
         page: Page,
     ) -> Result<Vec<TaskInfo>, BrokerError>;
 
-    /// Stops taking tasks out of a queue. False if it was paused already. Go: `PauseQueue`.
+    /// Stops taking tasks out of a queue, which need not have any yet. Everything else goes on. False if it was paused
+    /// already. Go: `PauseQueue`.
     async fn pause(&self, queue: &QueueName) -> Result<bool, BrokerError>;
 
     /// Takes tasks out of a queue again. False if it was not paused. Go: `UnpauseQueue`.

@@ -15,17 +15,18 @@ use super::LeaseKey;
 /// turn and one that fails does not stop the others. Any number of servers may do the same at the same time.
 #[async_trait]
 pub trait Maintain: Send + Sync + 'static {
-    /// Moves scheduled tasks and retries that are due to the pending tasks, or to their group. Never early: a task is
-    /// moved once its exact time has come, although listings show whole seconds. Go: `ForwardIfReady`.
+    /// Moves scheduled tasks that are due to the pending tasks or, if they have one, to their group, and retries that are
+    /// due to the pending tasks. Never early: a task is moved once its exact time has come, although listings may show
+    /// whole seconds. Those due earlier come first; at most 500 are moved by one call. Go: `ForwardIfReady`.
     async fn forward(&self, queue: &QueueName) -> Result<Forwarded, BrokerError>;
 
     /// Up to `limit` active tasks whose lease has expired. A lease of a holder without nonce counts as expired only
     /// thirty seconds later, as in Go asynq, since its clock may differ. Undecodable ones are set aside as archived
     /// and left out. Go: `ListLeaseExpired`.
-    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Vec<ExpiredLease>, BrokerError>;
+    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Expired, BrokerError>;
 
     /// Deletes completed tasks whose retention has passed, archived tasks older than 90 days, and the oldest of more
-    /// than 10,000 archived ones. Go: `DeleteExpiredCompletedTasks`, and the trimming in `Archive`.
+    /// than 10,000 archived ones: up to `limit` of all together. Their uniqueness locks are released. Go: `DeleteExpiredCompletedTasks`, and the trimming in `Archive`.
     async fn purge(&self, queue: &QueueName, limit: usize) -> Result<Purged, BrokerError>;
 
     /// Looks at a part of what is stored for the queue and mends what a broker's operations never leave behind, but
@@ -43,6 +44,16 @@ pub struct Forwarded {
     pub next_due: Option<Timestamp>,
     /// There are more that are due: call again.
     pub more: bool,
+}
+
+/// What [`expired`](Maintain::expired) found.
+#[derive(Debug, Clone, Default)]
+pub struct Expired {
+    /// Active tasks whose lease has expired.
+    pub tasks: Vec<ExpiredLease>,
+    /// When the next lease expires unless it is extended, if there is any: no need to look again before, but for leases
+    /// that are given meanwhile.
+    pub next_expiry: Option<Timestamp>,
 }
 
 /// An active task whose lease has expired.

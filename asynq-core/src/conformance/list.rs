@@ -1,0 +1,337 @@
+//! The list of all behaviours, written once, and the macros that make a test of each.
+
+/// Makes a test of each behaviour. See [`conformance`](crate::conformance).
+#[macro_export]
+macro_rules! broker_conformance {
+    ($make:path $(, #[$attribute:meta])* $(,)?) => {
+        $crate::__broker_tests! {
+            $make, [$(#[$attribute])*],
+            enqueue {
+                a_broker_that_is_there_answers_a_ping,
+                a_task_for_now_is_pending,
+                a_task_with_a_delay_is_scheduled,
+                a_task_for_a_moment_to_come_is_scheduled,
+                a_task_for_a_moment_in_the_past_is_pending,
+                a_task_of_a_group_waits_in_it,
+                a_task_of_a_group_for_the_past_waits_in_it,
+                a_task_of_a_group_with_a_delay_is_scheduled,
+                enqueueing_makes_the_queue,
+                an_empty_batch_has_no_receipts,
+                a_taken_id_is_refused_in_whatever_state_its_task_is,
+                an_id_is_free_again_when_its_task_is_done,
+                the_same_id_in_two_queues_is_two_tasks,
+                a_batch_is_answered_in_order_whatever_becomes_of_each_task,
+                the_second_of_the_same_id_in_a_batch_is_refused,
+                ids_and_queue_names_may_hold_any_characters,
+                an_empty_payload_stays_empty,
+                a_large_payload_comes_back_whole,
+                a_batch_of_thousands_is_stored_in_order,
+                of_many_enqueueing_the_same_id_at_once_one_wins,
+            }
+            unique {
+                a_second_task_of_the_same_type_and_payload_is_a_duplicate,
+                the_second_of_two_unique_tasks_in_a_batch_is_a_duplicate,
+                another_type_payload_or_queue_is_no_duplicate,
+                type_and_payload_are_not_mixed_up,
+                a_task_that_does_not_ask_to_be_unique_is_no_duplicate,
+                tasks_without_payload_are_duplicates_of_each_other,
+                a_taken_id_is_told_before_a_duplicate,
+                a_unique_lock_is_not_taken_when_the_id_is_taken,
+                a_lock_is_named_in_the_stored_task,
+                scheduled_and_grouped_tasks_hold_their_lock,
+                the_lock_of_a_task_for_the_past_begins_now,
+                an_active_task_holds_its_lock,
+                done_releases_the_lock,
+                done_and_kept_releases_the_lock,
+                drop_releases_the_lock,
+                a_retry_keeps_the_lock,
+                a_snooze_keeps_the_lock,
+                an_archived_task_keeps_its_lock,
+                a_requeued_task_keeps_its_lock,
+                the_lock_is_released_by_the_attempt_that_succeeds,
+                a_refused_finish_releases_no_lock,
+                of_many_enqueueing_the_same_unique_task_at_once_one_wins,
+            }
+            dequeue {
+                tasks_come_in_the_order_they_were_enqueued,
+                no_more_are_taken_than_asked_for,
+                asking_for_none_takes_none,
+                without_queues_nothing_is_taken,
+                an_unknown_queue_gives_nothing,
+                the_queue_named_first_is_served_first,
+                queues_that_are_not_named_are_left_alone,
+                a_paused_queue_gives_no_tasks,
+                a_resumed_queue_gives_its_tasks_again,
+                tasks_of_a_paused_queue_can_be_finished,
+                scheduled_grouped_and_kept_tasks_are_not_taken,
+                a_task_is_taken_once,
+                a_lease_has_a_nonce_a_beginning_and_an_end,
+                every_field_of_a_task_comes_back_unchanged,
+                a_task_without_options_comes_back_without_them,
+                a_delayed_task_comes_back_unchanged,
+                concurrent_dequeues_never_give_a_task_twice,
+            }
+            finish {
+                finishing_nothing_has_no_answers,
+                a_done_task_is_deleted,
+                done_counts_as_processed,
+                a_done_task_with_a_retention_is_completed,
+                a_completed_task_keeps_its_message,
+                a_dropped_task_is_deleted_despite_its_retention,
+                a_failed_task_waits_for_its_retry,
+                a_retry_that_is_no_failure_is_not_counted,
+                retry_keeps_the_payload,
+                fields_of_newer_peers_are_kept_over_a_retry,
+                failures_add_up,
+                a_snoozed_task_is_scheduled,
+                an_archived_task_is_kept_with_its_error,
+                a_requeued_task_runs_next,
+                a_requeued_task_tells_since_when_it_is_pending,
+                a_long_error_text_is_cut,
+                an_error_text_may_hold_any_characters,
+                a_task_is_finished_once,
+                a_batch_of_finishes_is_answered_in_order,
+                a_batch_finishes_tasks_of_several_queues,
+                hundreds_of_tasks_are_finished_in_one_call,
+                a_finish_in_a_queue_that_is_not_there_is_refused,
+                counters_of_today_start_anew_at_midnight_utc,
+            }
+            lease {
+                a_foreign_nonce_finishes_nothing,
+                a_holder_without_nonce_does_not_finish_the_task_of_one_with,
+                a_late_holder_finishes_while_nobody_has_taken_the_task,
+                a_task_taken_by_another_is_not_finished_by_the_first_holder,
+                a_recovered_task_that_waits_is_not_finished_by_its_holder,
+                an_extension_moves_the_end_of_the_lease,
+                a_lease_is_held_until_somebody_takes_the_task,
+                an_extended_lease_still_finishes,
+                the_lease_of_a_finished_task_is_lost,
+                the_lease_of_a_task_taken_by_another_is_lost,
+                extensions_are_answered_in_order,
+                extending_nothing_has_no_answers,
+                the_leases_of_the_same_id_in_two_queues_are_two,
+                a_cancelled_task_is_told_at_its_next_extension,
+                a_cancelled_task_of_another_queue_is_left_alone,
+                the_next_attempt_of_a_cancelled_task_is_not_cancelled,
+                cancelling_a_task_that_does_not_run_changes_nothing,
+                of_many_finishing_the_same_lease_at_once_one_settles_it,
+            }
+            result {
+                a_result_shows_while_the_task_runs,
+                the_last_result_counts,
+                the_result_of_done_replaces_a_written_one,
+                a_written_result_survives_a_retry,
+                a_result_may_hold_any_bytes,
+                a_result_after_the_end_leaves_nothing_behind,
+                a_holder_that_lost_its_task_writes_no_result,
+                a_result_for_an_unknown_queue_is_refused,
+            }
+            forward {
+                a_scheduled_task_is_pending_when_it_is_due_and_not_before,
+                a_task_due_within_the_same_second_is_not_early,
+                a_retry_is_pending_when_it_is_due_and_not_before,
+                a_snoozed_task_is_pending_when_it_is_due_and_not_before,
+                a_retry_without_delay_is_due_at_once,
+                forwarding_tells_when_the_next_task_is_due,
+                a_retry_may_be_the_next_task_due,
+                an_empty_queue_has_nothing_due,
+                tasks_due_earlier_run_earlier,
+                forwarded_tasks_come_after_those_that_wait,
+                a_forwarded_task_is_pending_since_then,
+                thousands_of_due_tasks_are_forwarded_piece_by_piece,
+                a_scheduled_task_of_a_group_joins_it_when_it_is_due,
+                a_paused_queue_is_forwarded,
+                another_queue_is_not_forwarded,
+            }
+            recover {
+                a_lease_is_expired_after_its_end_and_not_before,
+                looking_for_expired_leases_changes_nothing,
+                no_more_expired_leases_are_told_than_asked_for,
+                the_end_of_the_next_lease_is_told,
+                expired_leases_of_another_queue_are_not_told,
+                a_task_is_not_started_until_its_lease_is_extended,
+                the_next_attempt_counts_as_not_started_again,
+                losses_before_the_start_are_counted,
+                a_start_ends_the_row_of_losses,
+                a_settled_attempt_ends_the_row_of_losses,
+                an_expired_task_is_settled_by_who_finds_it,
+                a_recovered_task_runs_next,
+                a_valid_lease_is_not_claimed_as_expired,
+                a_lease_extended_meanwhile_is_not_claimed_as_expired,
+                an_expired_task_is_claimed_once,
+                a_task_without_retries_left_is_archived_by_who_finds_it,
+                an_orphaned_task_shows_as_such,
+                a_sound_queue_has_nothing_to_mend,
+            }
+            purge {
+                a_completed_task_is_kept_for_its_retention,
+                each_completed_task_has_its_own_retention,
+                the_id_of_a_purged_task_is_free,
+                an_archived_task_is_kept_for_ninety_days,
+                purging_an_archived_task_releases_its_lock,
+                waiting_and_running_tasks_are_never_purged,
+                a_call_purges_no_more_than_it_may,
+                of_more_than_ten_thousand_archived_tasks_the_oldest_are_purged,
+                an_unknown_queue_has_nothing_to_purge,
+            }
+            aggregate {
+                groups_with_waiting_tasks_are_listed,
+                a_group_is_ready_when_no_task_has_come_for_the_grace_period,
+                each_task_begins_the_grace_period_anew,
+                a_group_is_ready_when_its_oldest_task_has_waited_for_the_longest_delay,
+                a_group_is_ready_at_its_size,
+                a_set_never_holds_more_than_the_size_and_takes_the_oldest,
+                what_does_not_fit_into_a_set_stays_in_the_group,
+                sealed_tasks_are_aggregating_but_not_in_the_group,
+                an_unknown_group_is_never_ready,
+                sealed_tasks_come_with_everything_they_were_sent_with,
+                a_task_that_comes_after_the_sealing_waits_for_the_next_set,
+                finishing_a_set_replaces_its_tasks_by_the_merged_one,
+                finishing_a_set_counts_nothing,
+                the_merged_task_may_be_scheduled,
+                finishing_a_set_leaves_the_rest_of_the_group,
+                finishing_a_set_releases_the_locks_of_its_tasks,
+                a_set_is_finished_once,
+                a_merged_task_whose_id_is_taken_leaves_the_set,
+                a_merged_task_that_is_a_duplicate_leaves_the_set,
+                a_merged_task_for_another_queue_is_an_error,
+                a_set_past_its_deadline_goes_back_to_its_group,
+                reclaimed_tasks_are_older_than_those_that_came_meanwhile,
+                a_reclaimed_task_takes_its_old_place,
+                a_set_that_went_back_cannot_be_finished,
+                a_late_set_is_finished_while_it_has_not_gone_back,
+                the_same_group_in_two_queues_is_two_groups,
+            }
+            presence {
+                without_servers_none_is_shown,
+                a_server_is_shown_with_its_workers,
+                what_was_announced_last_is_shown,
+                a_server_without_workers_is_shown,
+                a_withdrawn_server_is_not_shown,
+                withdrawing_a_server_that_is_not_shown_is_no_error,
+                a_server_that_is_not_announced_again_is_not_shown_for_long,
+                an_announced_server_stays_as_long_as_it_is_announced,
+            }
+            inspect {
+                an_empty_broker_has_no_queues,
+                a_queue_stays_when_its_tasks_are_done,
+                the_tasks_of_each_state_are_counted,
+                pending_tasks_are_listed_in_the_order_they_are_run,
+                active_tasks_are_listed_oldest_first,
+                scheduled_tasks_and_retries_are_listed_by_their_time,
+                archived_tasks_are_listed_oldest_first,
+                completed_tasks_are_listed_by_their_end,
+                aggregating_tasks_are_listed_by_group,
+                a_page_is_a_part_of_the_list,
+                a_task_tells_when_it_runs_next,
+                a_queue_tells_since_when_its_next_task_is_pending,
+                pausing_is_told_once,
+                a_queue_can_be_paused_before_it_has_tasks,
+                a_paused_queue_accepts_tasks,
+                looking_changes_nothing,
+            }
+            watch {
+                a_watch_is_armed_and_wakes_once_it_has_begun,
+                a_watch_that_is_dropped_is_not_armed,
+                a_new_pending_task_wakes,
+                every_new_pending_task_wakes,
+                a_new_scheduled_task_wakes_the_forwarder,
+                a_retry_wakes_the_forwarder,
+                a_snooze_wakes_the_forwarder,
+                a_forwarded_task_wakes,
+                a_requeued_task_wakes,
+                a_merged_task_wakes,
+                several_watches_are_all_told,
+                a_watch_is_told_of_a_cancelled_task,
+                a_watch_is_told_of_an_id_cancelled_in_every_queue,
+            }
+            random {
+                random_operations_lose_no_task,
+            }
+        }
+    };
+}
+
+/// Makes a test of each behaviour of uniqueness locks in time, for brokers whose locks expire by the manual clock. Use
+/// it beside [`broker_conformance`](crate::broker_conformance).
+#[macro_export]
+macro_rules! broker_conformance_moved_lock_time {
+    ($make:path $(, #[$attribute:meta])* $(,)?) => {
+        $crate::__broker_tests! {
+            $make, [$(#[$attribute])*],
+            lock_time {
+                a_lock_holds_until_its_ttl_and_not_longer,
+                the_ttl_of_a_delayed_task_counts_from_when_it_is_due,
+                a_task_whose_lock_expired_does_not_release_that_of_its_successor,
+                the_lock_of_an_archived_task_expires,
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __broker_tests {
+    ($make:path, $attributes:tt, $($file:ident { $($behaviour:ident,)* })*) => {
+        $(
+            mod $file {
+                // Where `$make` may come from.
+                #[allow(unused_imports)]
+                use super::*;
+
+                $($crate::__broker_test!($make, $attributes, $file, $behaviour);)*
+            }
+        )*
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __broker_test {
+    ($make:path, [$(#[$attribute:meta])*], $file:ident, $behaviour:ident) => {
+        $(#[$attribute])*
+        #[tokio::test]
+        async fn $behaviour() {
+            let subject = $make().await;
+            $crate::conformance::$file::$behaviour(&subject).await;
+            subject.assert_invariants().await;
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    /// The sources, since a function that no list names is no test and nobody would notice.
+    const FILES: &[&str] = &[
+        include_str!("enqueue.rs"),
+        include_str!("unique.rs"),
+        include_str!("dequeue.rs"),
+        include_str!("finish.rs"),
+        include_str!("lease.rs"),
+        include_str!("result.rs"),
+        include_str!("forward.rs"),
+        include_str!("recover.rs"),
+        include_str!("purge.rs"),
+        include_str!("aggregate.rs"),
+        include_str!("presence.rs"),
+        include_str!("inspect.rs"),
+        include_str!("watch.rs"),
+        include_str!("random.rs"),
+        include_str!("lock_time.rs"),
+    ];
+
+    #[test]
+    fn every_behaviour_is_in_the_list() {
+        let list = include_str!("list.rs");
+        let behaviours = FILES.iter().flat_map(|file| file.lines()).filter_map(|line| {
+            let (name, _) = line
+                .strip_prefix("pub async fn ")?
+                .split_once("(subject: &Subject)")?;
+            Some(name)
+        });
+
+        for name in behaviours {
+            assert!(list.contains(&format!(" {name},\n")), "{name} is not in the list");
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The scripts, and how commands and scripts are sent together.
+
+use std::sync::LazyLock;
+
+use asynq_core::BrokerError;
+use redis::{Cmd, Pipeline, Value};
+
+use crate::connection::Link;
+use crate::error::{CallError, is_missing_script};
+
+/// A Lua script. Its header says what it does.
+pub(crate) struct Script {
+    pub(crate) source: &'static str,
+    keys: Keys,
+    hash: LazyLock<String>,
+}
+
+/// How many keys a script takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    Exactly(usize),
+    /// So many, and some more for each task.
+    AtLeast(usize),
+    /// So many for each queue.
+    MultipleOf(usize),
+}
+
+impl Keys {
+    fn allow(self, number: usize) -> bool {
+        match self {
+            Keys::Exactly(exactly) => number == exactly,
+            Keys::AtLeast(least) => number >= least,
+            Keys::MultipleOf(each) => number.is_multiple_of(each),
+        }
+    }
+}
+
+/// Declares scripts: how many keys each takes, and its text: that of the libraries named, then its own.
+macro_rules! scripts {
+    ($($name:ident = $keys:ident($number:literal), [$($file:literal),+];)+) => {
+        $(pub(crate) static $name: Script = Script {
+            source: concat!($(include_str!(concat!("scripts/", $file, ".lua"))),+),
+            keys: Keys::$keys($number),
+            hash: LazyLock::new(|| redis::Script::new($name.source).get_hash().to_owned()),
+        };)+
+
+        #[cfg(test)]
+        static ALL: &[(&str, &Script)] = &[$((stringify!($name), &$name)),+];
+    };
+}
+
+scripts! {
+    ENQUEUE = AtLeast(3), ["lib/common", "lib/insert", "enqueue"];
+    DEQUEUE = MultipleOf(4), ["lib/common", "lib/lease", "dequeue"];
+    RECLAIM_LEASED = Exactly(1), ["lib/common", "lib/lease", "reclaim_leased"];
+    FINISH = AtLeast(11), ["lib/common", "lib/lease", "lib/counters", "finish"];
+    EXTEND = AtLeast(1), ["lib/common", "lib/lease", "extend"];
+    WRITE_RESULT = Exactly(2), ["lib/common", "lib/lease", "write_result"];
+    FORWARD = Exactly(3), ["lib/common", "forward"];
+    EXPIRED = Exactly(2), ["lib/common", "lib/lease", "expired"];
+    PURGE = Exactly(2), ["lib/common", "lib/delete", "purge"];
+    RECONCILE_ACTIVE = Exactly(2), ["lib/common", "reconcile_active"];
+    RECONCILE_LEASES = Exactly(2), ["lib/common", "reconcile_leases"];
+    RECONCILE_TASKS = AtLeast(9), ["lib/common", "reconcile_tasks"];
+    RECONCILE_GROUPS = AtLeast(2), ["lib/common", "reconcile_groups"];
+    SEAL = Exactly(4), ["lib/common", "seal"];
+    READ_SET = Exactly(1), ["read_set"];
+    DROP_MEMBERS = Exactly(7), ["lib/common", "lib/counters", "drop_members"];
+    FINISH_SET = AtLeast(5), ["lib/common", "lib/insert", "lib/delete", "lib/sets", "finish_set"];
+    CLEAR_SET = Exactly(1), ["lib/common", "lib/delete", "lib/sets", "clear_set"];
+    RECLAIM_SET = Exactly(2), ["lib/common", "reclaim_set"];
+    ANNOUNCE = Exactly(2), ["lib/common", "announce"];
+    QUEUE_INFO = Exactly(12), ["lib/common", "queue_info"];
+    TASK = Exactly(4), ["lib/common", "lib/describe", "task"];
+    TASKS = Exactly(4), ["lib/common", "lib/describe", "tasks"];
+    CANCEL = Exactly(1), ["cancel"];
+}
+
+/// Commands and script calls that go to the server in one round trip.
+pub(crate) struct Batch {
+    operation: &'static str,
+    commands: Vec<(Cmd, Option<&'static Script>)>,
+}
+
+/// A script call that is being put together.
+pub(crate) struct Call {
+    script: &'static Script,
+    keys: Vec<Vec<u8>>,
+    arguments: Vec<Vec<u8>>,
+}
+
+impl Call {
+    pub(crate) fn new(script: &'static Script) -> Self {
+        Call {
+            script,
+            keys: Vec::new(),
+            arguments: Vec::new(),
+        }
+    }
+
+    pub(crate) fn key(&mut self, key: impl Into<Vec<u8>>) -> &mut Self {
+        self.keys.push(key.into());
+        self
+    }
+
+    pub(crate) fn arg(&mut self, argument: impl Into<Vec<u8>>) -> &mut Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    pub(crate) fn number(&mut self, argument: impl ToString) -> &mut Self {
+        self.arg(argument.to_string())
+    }
+
+    fn into_command(self) -> Cmd {
+        debug_assert!(self.script.keys.allow(self.keys.len()), "number of keys");
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(self.script.hash.as_str()).arg(self.keys.len());
+        for part in self.keys.iter().chain(&self.arguments) {
+            command.arg(part.as_slice());
+        }
+        command
+    }
+}
+
+impl Batch {
+    pub(crate) fn new(operation: &'static str) -> Self {
+        Batch {
+            operation,
+            commands: Vec::new(),
+        }
+    }
+
+    pub(crate) fn call(&mut self, call: Call) -> &mut Self {
+        let script = call.script;
+        self.commands.push((call.into_command(), Some(script)));
+        self
+    }
+
+    pub(crate) fn command(&mut self, name: &str, arguments: &[&str]) -> &mut Self {
+        let mut command = redis::cmd(name);
+        command.arg(arguments);
+        self.commands.push((command, None));
+        self
+    }
+
+    /// Sends everything and gives one answer for each command; those that are errors too.
+    ///
+    /// Scripts that the server does not know (any more) are loaded and only their calls repeated: the others were
+    /// carried out.
+    pub(crate) async fn send(&self, link: &Link) -> Result<Vec<Value>, CallError> {
+        if self.commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipeline = Pipeline::with_capacity(self.commands.len());
+        for (command, _) in &self.commands {
+            pipeline.add_command(command.clone());
+        }
+        let mut answers = link.send(self.operation, &pipeline).await?;
+        // A second time for a server that forgets them in between, as a test does. Then the error stays.
+        for _ in 0..3 {
+            let missing: Vec<usize> = (0..answers.len())
+                .filter(|at| is_missing_script(&answers[*at]))
+                .collect();
+            if missing.is_empty() {
+                break;
+            }
+            self.repeat(link, &missing, &mut answers).await?;
+        }
+        Ok(answers)
+    }
+
+    async fn repeat(&self, link: &Link, missing: &[usize], answers: &mut [Value]) -> Result<(), CallError> {
+        let mut pipeline = Pipeline::new();
+        let mut loaded: Vec<&str> = Vec::new();
+        for at in missing {
+            if let (_, Some(script)) = &self.commands[*at]
+                && !loaded.contains(&script.source)
+            {
+                pipeline.cmd("SCRIPT").arg("LOAD").arg(script.source);
+                loaded.push(script.source);
+            }
+        }
+        for at in missing {
+            pipeline.add_command(self.commands[*at].0.clone());
+        }
+        let repeated = link.send(self.operation, &pipeline).await?;
+        for (at, answer) in missing.iter().zip(repeated.into_iter().skip(loaded.len())) {
+            answers[*at] = answer;
+        }
+        Ok(())
+    }
+
+    /// As [`Batch::send`], for what does no harm when it is carried out twice: tries once more over a new connection
+    /// if the one there was had broken, as it has after a restart of the server.
+    pub(crate) async fn send_idempotent(&self, link: &Link) -> Result<Vec<Value>, BrokerError> {
+        match self.send(link).await {
+            Err(failed) if failed.broken => self.send(link).await,
+            sent => sent,
+        }
+        .map_err(|failed| failed.error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text of the script itself: what follows the last library.
+    fn header(name: &str, script: &Script) -> String {
+        let file = format!(
+            "{}/src/scripts/{}.lua",
+            env!("CARGO_MANIFEST_DIR"),
+            name.to_lowercase()
+        );
+        let own = std::fs::read_to_string(file).unwrap();
+        assert!(script.source.ends_with(&own), "{name} ends with its own file");
+        own.lines()
+            .take_while(|line| line.starts_with("--"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    /// How many keys a header names: `KEYS[2]` one by one, `KEYS[1…9]` several, `KEYS[10…]` an open number; or
+    /// `KEYS  a, b` in a list, which may be `for each queue`.
+    fn keys_in(header: &str) -> Keys {
+        let mut lines = header
+            .lines()
+            .skip_while(|line| !line.starts_with("-- KEYS"))
+            .peekable();
+        let first = lines
+            .peek()
+            .expect("a line about KEYS")
+            .trim_start_matches("-- KEYS");
+        if !first.starts_with('[') {
+            let rest = lines.skip(1).take_while(|line| line.starts_with("--   "));
+            let list = std::iter::once(first.to_owned())
+                .chain(rest.map(str::to_owned))
+                .collect::<String>();
+            let number = list.matches(',').count() + 1;
+            return if list.contains("for each") {
+                Keys::MultipleOf(number)
+            } else {
+                Keys::Exactly(number)
+            };
+        }
+        let mut highest = 0;
+        for line in header.lines().filter_map(|line| line.strip_prefix("-- KEYS[")) {
+            let range = line.split(']').next().unwrap();
+            match range.split_once('…') {
+                Some((_, "")) => return Keys::AtLeast(highest),
+                Some((_, last)) => highest = last.parse().unwrap(),
+                None => highest = range.parse().unwrap(),
+            }
+        }
+        Keys::Exactly(highest)
+    }
+
+    #[test]
+    fn headers_and_callers_agree_on_the_number_of_keys() {
+        for (name, script) in ALL {
+            assert_eq!(keys_in(&header(name, script)), script.keys, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_header_says_what_comes_back_and_what_go_does() {
+        for (name, script) in ALL {
+            let header = header(name, script);
+            assert!(header.contains("Returns"), "{name}");
+            assert!(header.contains("Go"), "{name}");
+            assert!(header.contains("ARGV") || *name == "CANCEL", "{name}");
+        }
+    }
+
+    #[test]
+    fn every_script_is_declared() {
+        let directory = format!("{}/src/scripts", env!("CARGO_MANIFEST_DIR"));
+        let files = std::fs::read_dir(directory).unwrap().filter(|entry| {
+            entry
+                .as_ref()
+                .unwrap()
+                .path()
+                .extension()
+                .is_some_and(|extension| extension == "lua")
+        });
+
+        assert_eq!(files.count(), ALL.len());
+    }
+}
