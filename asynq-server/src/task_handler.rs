@@ -224,21 +224,15 @@ impl fmt::Debug for Policy {
 /// use asynq_server::prelude::*;
 /// use asynq_server::Handlers;
 /// # #[derive(Clone)] struct App;
-/// # #[cfg(feature = "macros")]
-/// mod images {
-///     # use super::App;
-///     # use asynq_server::{Handlers, task};
-///     #[task(name = "image:resize")]
-///     async fn resize(url: String) {
-///         println!("resizing {url}");
-///     }
+/// # #[derive(serde::Serialize, serde::Deserialize)] struct Resize;
+/// # impl Task for Resize { const TYPE: &'static str = "resize"; type Codec = asynq_server::JsonCodec; }
+/// # async fn resize(_: Resize) {}
 ///
-///     pub fn handlers(list: Handlers<App>) -> Handlers<App> {
-///         list.handler(resize)
-///     }
+/// fn images(list: Handlers<App>) -> Handlers<App> {
+///     list.handler(handler_fn(resize))
 /// }
-/// # #[cfg(feature = "macros")]
-/// let server = Server::builder(MemoryBroker::new()).state(App).handlers(images::handlers);
+///
+/// let server = Server::builder(MemoryBroker::new()).state(App).handlers(images);
 /// ```
 #[must_use = "give it to ServerBuilder::handlers"]
 pub struct Handlers<S = ()>(pub(crate) Vec<Registration<S>>);

@@ -1,4 +1,4 @@
-//! What users write every day, as the introduction shows it, on memory; with `ASYNQ_URL` on that broker too.
+//! What users write every day, as the introduction shows it, on memory and on Redis.
 #![cfg(feature = "macros")]
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
@@ -114,8 +114,6 @@ async fn every_day_on_memory() {
 }
 
 #[tokio::test]
-#[ignore = "needs a broker: ASYNQ_URL=redis://… cargo test --features redis -- --ignored every_day"]
-async fn every_day_on_another_broker() {
-    let url = std::env::var("ASYNQ_URL").expect("ASYNQ_URL names the broker");
-    every_day(&url).await;
+async fn every_day_on_redis() {
+    every_day(&asynq_fixtures::shared_redis_url()).await;
 }
