@@ -57,7 +57,7 @@ pub trait Task: Sized + Send + 'static {
     /// this type is registered for them too.
     const ALIASES: &'static [&'static str] = &[];
 
-    /// How the value becomes payload bytes: [`JsonCodec`], which peers in other languages read, or one of your own.
+    /// How the value becomes payload bytes: [`JsonCodec`](crate::JsonCodec), which peers in other languages read, or one of your own.
     type Codec: Codec<Self>;
 
     /// Options of every task of this type, unless set otherwise for one task.

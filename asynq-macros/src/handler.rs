@@ -249,10 +249,14 @@ impl Handler {
     fn body(&self, is_good: bool) -> TokenStream {
         let (ident, function) = (&self.function.sig.ident, &self.function);
         if is_good {
-            // A handler owns its arguments and is async, whether its body needs that or not.
+            // A handler owns its arguments, asks for as many as it needs, and is async, whatever its body does.
             quote! {
                 impl #ident {
-                    #[allow(clippy::needless_pass_by_value, clippy::unused_async)]
+                    #[allow(
+                        clippy::needless_pass_by_value,
+                        clippy::too_many_arguments,
+                        clippy::unused_async
+                    )]
                     #function
                 }
             }
@@ -301,6 +305,7 @@ impl Handler {
 
             #(#cfgs)*
             #(#docs)*
+            #[allow(clippy::too_many_arguments)]
             #vis fn #ident(#(#names: #types),*) -> #krate::HandlerCall<#ident, #output> {
                 #krate::HandlerCall::new(#future)
             }

@@ -56,8 +56,8 @@
 //!
 //! * `memory` (default): the in-memory broker
 //! * `macros` (default): `#[derive(Task)]`, `#[task]`, `#[derive(FromRef)]`
-//! * `linkme`: handlers that add themselves to a list, across crates, see [`collect!`]
-//! * `tower`: tower layers as middleware, see [`TowerLayer`]
+//! * `linkme`: handlers that add themselves to a list, across crates, see `collect!`
+//! * `tower`: tower layers as middleware, see `TowerLayer`
 //! * `redis`: the Redis broker, wire-compatible with Go asynq
 
 #[doc(hidden)]

@@ -8,6 +8,7 @@
 )]
 pub struct send_welcome {}
 #[doc = " Sends a welcome."]
+#[allow(clippy::too_many_arguments)]
 pub fn send_welcome(
     email: WelcomeEmail,
     argument_1: State<Mailer>,
@@ -18,7 +19,11 @@ pub fn send_welcome(
 }
 const _: () = {
     impl send_welcome {
-        #[allow(clippy::needless_pass_by_value, clippy::unused_async)]
+        #[allow(
+            clippy::needless_pass_by_value,
+            clippy::too_many_arguments,
+            clippy::unused_async
+        )]
         async fn send_welcome(
             email: WelcomeEmail,
             State(mailer): State<Mailer>,

@@ -18,7 +18,11 @@ const _: () = {
 };
 const _: () = {
     impl render {
-        #[allow(clippy::needless_pass_by_value, clippy::unused_async)]
+        #[allow(
+            clippy::needless_pass_by_value,
+            clippy::too_many_arguments,
+            clippy::unused_async
+        )]
         fn render(page: Page, cx: Context) {
             page.render(|| cx.is_cancelled());
         }

@@ -47,6 +47,7 @@ const _: () = {
     :: core :: default :: Default,
 )]
 struct resize {}
+#[allow(clippy::too_many_arguments)]
 fn resize(
     url: String,
     width: u32,
@@ -56,7 +57,11 @@ fn resize(
 }
 const _: () = {
     impl resize {
-        #[allow(clippy::needless_pass_by_value, clippy::unused_async)]
+        #[allow(
+            clippy::needless_pass_by_value,
+            clippy::too_many_arguments,
+            clippy::unused_async
+        )]
         async fn resize(
             url: String,
             width: u32,

@@ -7,6 +7,7 @@
     :: core :: default :: Default,
 )]
 struct send {}
+#[allow(clippy::too_many_arguments)]
 fn send(email: Email, db: Db) -> ::asynq_server::HandlerCall<send, ()> {
     ::asynq_server::HandlerCall::new({
         let _ = email;
