@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use crate::step::{Result, cargo_command, output};
 
 /// What each crate may depend on, of ours.
-const MAY_USE: [(&str, &[&str]); 6] = [
-    ("asynq-core", &[]),
+const MAY_USE: [(&str, &[&str]); 7] = [
+    ("asynq-macros", &[]),
+    ("asynq-core", &["asynq-macros"]),
     ("asynq-redis", &["asynq-core"]),
-    ("asynq-server", &["asynq-core", "asynq-redis"]),
+    ("asynq-server", &["asynq-core", "asynq-macros", "asynq-redis"]),
     ("asynq-fixtures", &[]),
     (
         "asynq-bench",
