@@ -24,6 +24,11 @@ pub(crate) fn workers(id: &str) -> String {
     format!("asynq:workers:{{{id}}}")
 }
 
+/// The [`workers`] key that belongs to a [`server`] key.
+pub(crate) fn workers_of(server_key: &str) -> String {
+    server_key.replacen("asynq:servers:", "asynq:workers:", 1)
+}
+
 /// The keys of one queue. All have the queue's name as hash tag, so they are in one slot of a cluster.
 #[derive(Debug, Clone)]
 pub(crate) struct QueueKeys {

@@ -31,6 +31,7 @@ mod keys;
 mod lease;
 mod maintain;
 mod presence;
+mod reconcile;
 mod reply;
 mod script;
 mod time;

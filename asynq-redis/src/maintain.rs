@@ -57,19 +57,24 @@ impl Maintain for RedisBroker {
     }
 
     async fn purge(&self, queue: &QueueName, limit: usize) -> Result<Purged, BrokerError> {
-        let _ = (queue, limit);
-        Err(BrokerError::Unsupported {
-            operation: "purge",
-            broker: "redis",
+        const OPERATION: &str = "purge";
+        let keys = QueueKeys::new(queue);
+        let mut call = Call::new(&script::PURGE);
+        call.key(keys.completed())
+            .key(keys.archived())
+            .arg(self.inner.time.script_argument())
+            .number(limit.min(TASKS_PER_CALL))
+            .arg(keys.task_prefix());
+        let mut items = Items::of(OPERATION, self.call_idempotent(OPERATION, queue, call).await?)?;
+        Ok(Purged {
+            completed: items.count()?,
+            archived: items.count()?,
+            more: items.integer()? == 1,
         })
     }
 
     async fn reconcile(&self, queue: &QueueName, cursor: ReconcileCursor) -> Result<Reconciled, BrokerError> {
-        let _ = (queue, cursor);
-        Err(BrokerError::Unsupported {
-            operation: "reconcile",
-            broker: "redis",
-        })
+        self.reconcile_part(queue, cursor).await
     }
 }
 

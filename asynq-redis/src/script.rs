@@ -36,6 +36,22 @@ scripts! {
     WRITE_RESULT = ["lib/common", "lib/lease", "write_result"];
     FORWARD = ["lib/common", "forward"];
     EXPIRED = ["lib/common", "lib/lease", "expired"];
+    PURGE = ["lib/common", "lib/delete", "purge"];
+    RECONCILE_ACTIVE = ["lib/common", "reconcile_active"];
+    RECONCILE_LEASES = ["lib/common", "reconcile_leases"];
+    RECONCILE_TASKS = ["lib/common", "reconcile_tasks"];
+    RECONCILE_GROUPS = ["lib/common", "reconcile_groups"];
+    SEAL = ["lib/common", "seal"];
+    READ_SET = ["read_set"];
+    DROP_MEMBERS = ["lib/common", "lib/counters", "drop_members"];
+    FINISH_SET = ["lib/common", "lib/insert", "lib/delete", "lib/sets", "finish_set"];
+    CLEAR_SET = ["lib/common", "lib/delete", "lib/sets", "clear_set"];
+    RECLAIM_SET = ["lib/common", "reclaim_set"];
+    ANNOUNCE = ["lib/common", "announce"];
+    QUEUE_INFO = ["lib/common", "queue_info"];
+    TASK = ["lib/common", "lib/describe", "task"];
+    TASKS = ["lib/common", "lib/describe", "tasks"];
+    CANCEL = ["cancel"];
 }
 
 /// Commands and script calls that go to the server in one round trip.

@@ -30,7 +30,11 @@ impl Watched {
     fn new(queues: &[QueueName]) -> Self {
         let keys: Vec<QueueKeys> = queues.iter().map(QueueKeys::new).collect();
         Watched {
-            pending: keys.iter().map(QueueKeys::pending).collect(),
+            // A queue that is resumed has tasks to be taken out, too.
+            pending: keys
+                .iter()
+                .flat_map(|keys| [keys.pending(), keys.paused()])
+                .collect(),
             due: keys
                 .iter()
                 .flat_map(|keys| [keys.scheduled(), keys.retry()])
