@@ -148,23 +148,21 @@ const SECOND: i64 = 1_000_000;
 pub(crate) struct Style {
     pub(crate) is_mixed: bool,
     pub(crate) has_fractions: bool,
+    /// Many tasks at a time, most of which wait for the same moments.
+    pub(crate) is_crowded: bool,
 }
 
 /// A sequence of this length.
 pub(crate) fn sequence(rng: &mut Rng, length: usize) -> Vec<Op> {
-    let style = match rng.u8(0..3) {
-        0 => Style {
-            is_mixed: false,
-            has_fractions: true,
-        },
-        1 => Style {
-            is_mixed: false,
-            has_fractions: false,
-        },
-        _ => Style {
-            is_mixed: true,
-            has_fractions: false,
-        },
+    let (is_mixed, has_fractions) = match rng.u8(0..3) {
+        0 => (false, true),
+        1 => (false, false),
+        _ => (true, false),
+    };
+    let style = Style {
+        is_mixed,
+        has_fractions,
+        is_crowded: rng.u8(0..4) == 0,
     };
     (0..length).map(|_| op(rng, style)).collect()
 }
@@ -175,8 +173,9 @@ fn op(rng: &mut Rng, style: Style) -> Op {
     } else {
         Who::Ours
     };
-    let queue = rng.u8(0..2);
-    match rng.u8(0..100) {
+    let queue = if style.is_crowded { 0 } else { rng.u8(0..2) };
+    let choice = if style.is_crowded && rng.bool() { 10 } else { rng.u8(0..100) };
+    match choice {
         0..=9 => Op::Advance {
             micros: advance(rng, style),
         },
@@ -274,9 +273,10 @@ fn new_task(rng: &mut Rng, style: Style, queue: u8) -> NewTask {
     let deadline = sometimes(5, &[60, 3600]);
     let retention = sometimes(3, &[1, 60, 3600]);
     let unique = sometimes(3, &[60, 600, 3600]);
+    let (ids, one_in) = if style.is_crowded { (40, 1) } else { (10, 4) };
     NewTask {
         queue,
-        id: rng.u8(0..10),
+        id: rng.u8(0..ids),
         kind: rng.u8(0..2),
         payload: rng.u8(0..3),
         headers: rng.u8(0..3),
@@ -286,7 +286,7 @@ fn new_task(rng: &mut Rng, style: Style, queue: u8) -> NewTask {
         retention,
         unique,
         group: (rng.u8(0..3) == 0).then(|| rng.u8(0..2)),
-        at: (rng.u8(0..4) == 0).then(|| [-5, 0, 2, 30, 100][rng.usize(0..5)] * SECOND + fraction(rng, style)),
+        at: (rng.u8(0..one_in) == 0).then(|| [-5, 0, 2, 30, 100][rng.usize(0..5)] * SECOND + fraction(rng, style)),
     }
 }
 

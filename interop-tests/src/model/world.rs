@@ -106,7 +106,7 @@ pub(crate) struct World<'a> {
     /// Those that lost or finished their task.
     pub(super) late: Vec<Holder>,
     pub(super) sets: Vec<Set>,
-    known: Known,
+    pub(super) known: Known,
     /// When each task of queue and id becomes due, in microseconds.
     pub(super) dues: BTreeMap<(String, String), i64>,
 }
