@@ -29,8 +29,9 @@ pub(crate) struct Inner {
     /// Leases are kept over a connection of their own, so that nothing large is in their way.
     pub(crate) lease_link: Link,
     pub(crate) time: ServerTime,
-    /// When this process last added each queue to the set of queues.
-    pub(crate) published: Mutex<HashMap<QueueName, Instant>>,
+    /// When this process last added each queue to the set of queues, and over which connection: a new one may lead to a
+    /// server that has lost its data.
+    pub(crate) published: Mutex<HashMap<QueueName, (Instant, u64)>>,
     /// Dequeues that may have leased tasks without us knowing.
     pub(crate) in_doubt: Mutex<Vec<InDoubt>>,
 }

@@ -20,6 +20,8 @@ use crate::wire;
 const OPERATION: &str = "dequeue";
 /// A script takes no more than this in one go, so that others get their turn.
 const TASKS_PER_CALL: usize = 500;
+/// How long to wait before looking again for tasks of a call whose answer was lost.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Nonces go up to this: they are the fraction of a lease's score, in 20 bits.
 const NONCES: u32 = 1 << 20;
 
@@ -74,6 +76,8 @@ pub(crate) struct InDoubt {
     queues: Vec<QueueName>,
     /// The second before which its leases cannot end.
     earliest_expiry: i64,
+    /// When to look for its leases next.
+    look_at: Instant,
     /// After this its leases have expired and it is the recoverer's turn.
     forget_at: Instant,
 }
@@ -208,6 +212,7 @@ impl RedisBroker {
             nonce,
             queues: queues.to_vec(),
             earliest_expiry: earliest.unix_seconds(),
+            look_at: Instant::now(),
             forget_at: Instant::now() + lease,
         }
     }
@@ -221,60 +226,74 @@ impl RedisBroker {
         dequeued: &mut Dequeued,
         guards: &mut Vec<DoubtGuard<'a>>,
     ) -> Result<(), BrokerError> {
-        for doubt in self.doubts() {
-            for queue in doubt.queues.iter().filter(|queue| queues.contains(queue)) {
-                let room = (max - dequeued.tasks.len()).min(TASKS_PER_CALL);
-                if room == 0 {
-                    return Ok(());
-                }
-                // Under a new nonce, so that they are not found again while their holder has not started them.
-                let (nonce, mut batch) = (draw_nonce(), Batch::new(OPERATION));
-                batch.call(self.reclaim_call(&doubt, queue, room, lease, nonce));
-                match self.take(&batch, std::slice::from_ref(queue), nonce, lease).await {
-                    Ok((mut items, guard, taken)) => {
-                        guards.push(guard);
-                        let found = read_tasks(queue, &mut items)?;
-                        if !found.is_empty() {
-                            tracing::info!(%queue, tasks = found.len(), "found tasks of a dequeue whose answer was lost");
-                        }
-                        self.hand_out(found, &taken, dequeued).await;
+        let doubts = self.doubts_to_look_into();
+        for queue in queues {
+            let of_queue: Vec<&InDoubt> = doubts
+                .iter()
+                .filter(|doubt| doubt.queues.contains(queue))
+                .collect();
+            let room = (max - dequeued.tasks.len()).min(TASKS_PER_CALL);
+            if of_queue.is_empty() || room == 0 {
+                continue;
+            }
+            // Under a new nonce, so that they are not found again while their holder has not started them.
+            let (nonce, mut batch) = (draw_nonce(), Batch::new(OPERATION));
+            batch.call(self.reclaim_call(&of_queue, queue, room, lease, nonce));
+            match self.take(&batch, std::slice::from_ref(queue), nonce, lease).await {
+                Ok((mut items, guard, taken)) => {
+                    guards.push(guard);
+                    let found = read_tasks(queue, &mut items)?;
+                    if !found.is_empty() {
+                        tracing::info!(%queue, tasks = found.len(), "found tasks of a dequeue whose answer was lost");
                     }
-                    // The queue's own trouble, which the dequeue that follows tells.
-                    Err(BrokerError::Corrupt { .. }) => {}
-                    Err(error) => return Err(error),
+                    self.hand_out(found, &taken, dequeued).await;
                 }
+                // The queue's own trouble, which the dequeue that follows tells.
+                Err(BrokerError::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
-    /// The dequeues whose leases may still be there. They stay for a while although they are looked for: the server may
-    /// have been too slow to answer, and carry the call out later.
-    fn doubts(&self) -> Vec<InDoubt> {
+    /// The dequeues whose leases may still be there. They are looked for again and again until they have expired, though
+    /// not with each call: the server may have been too slow to answer, and carry the call out later.
+    fn doubts_to_look_into(&self) -> Vec<InDoubt> {
         let mut in_doubt = locked(&self.inner.in_doubt);
+        if in_doubt.is_empty() {
+            return Vec::new();
+        }
         let now = Instant::now();
         in_doubt.retain(|doubt| doubt.forget_at > now);
-        in_doubt.clone()
+        let due = in_doubt.iter_mut().filter(|doubt| doubt.look_at <= now);
+        due.map(|doubt| {
+            doubt.look_at = now + LOOK_EVERY;
+            doubt.clone()
+        })
+        .collect()
     }
 
     fn reclaim_call(
         &self,
-        doubt: &InDoubt,
+        doubts: &[&InDoubt],
         queue: &QueueName,
         room: usize,
         lease: Duration,
         nonce: u32,
     ) -> Call {
         let keys = QueueKeys::new(queue);
+        let earliest_expiry = doubts.iter().map(|doubt| doubt.earliest_expiry).min();
         let mut call = Call::new(&script::RECLAIM_LEASED);
         call.key(keys.lease())
             .arg(self.inner.time.script_argument())
             .number(room)
             .number(micros(lease))
-            .number(doubt.nonce)
             .number(nonce)
-            .number(doubt.earliest_expiry)
+            .number(earliest_expiry.unwrap_or(0))
             .arg(keys.task_prefix());
+        for doubt in doubts {
+            call.number(doubt.nonce);
+        }
         call
     }
 

@@ -58,6 +58,9 @@ impl Maintain for RedisBroker {
 
     async fn purge(&self, queue: &QueueName, limit: usize) -> Result<Purged, BrokerError> {
         const OPERATION: &str = "purge";
+        if limit == 0 {
+            return Ok(Purged::default());
+        }
         let keys = QueueKeys::new(queue);
         let mut call = Call::new(&script::PURGE);
         call.key(keys.completed())

@@ -1,7 +1,7 @@
 //! Mends what other programs left behind.
 //!
-//! One pass goes over the active tasks, over the leases, and over all keys of tasks and groups. The lowest two bits of
-//! the cursor say which of them, the others where.
+//! One pass goes over the active tasks, the leases, the keys of groups, and the keys of tasks. The lowest two bits of the
+//! cursor say which of them, the others where.
 
 use asynq_core::broker::{ReconcileCursor, Reconciled};
 use asynq_core::{BrokerError, QueueName};
@@ -20,7 +20,9 @@ const PAGE: u64 = 500;
 enum Stage {
     Active(u64),
     Leases(u64),
-    Keys(u64),
+    /// Before the tasks: those in a set that nobody lists would seem to be nowhere.
+    Groups(u64),
+    Tasks(u64),
 }
 
 impl Stage {
@@ -29,7 +31,8 @@ impl Stage {
         match cursor.0 & 3 {
             0 => Stage::Active(position),
             1 => Stage::Leases(position),
-            _ => Stage::Keys(position),
+            2 => Stage::Groups(position),
+            _ => Stage::Tasks(position),
         }
     }
 
@@ -37,7 +40,8 @@ impl Stage {
         ReconcileCursor(match self {
             Stage::Active(position) => position << 2,
             Stage::Leases(position) => position << 2 | 1,
-            Stage::Keys(position) => position << 2 | 2,
+            Stage::Groups(position) => position << 2 | 2,
+            Stage::Tasks(position) => position << 2 | 3,
         })
     }
 }
@@ -52,7 +56,8 @@ impl RedisBroker {
         match Stage::of(cursor) {
             Stage::Active(first) => self.reconcile_active(queue, &keys, first).await,
             Stage::Leases(first) => self.reconcile_leases(queue, &keys, first).await,
-            Stage::Keys(cursor) => self.reconcile_keys(queue, &keys, cursor).await,
+            Stage::Groups(cursor) => self.reconcile_groups(queue, &keys, cursor).await,
+            Stage::Tasks(cursor) => self.reconcile_tasks(queue, &keys, cursor).await,
         }
     }
 
@@ -102,7 +107,7 @@ impl RedisBroker {
         let next = if has_more {
             Stage::Leases(first + PAGE - (removed as u64).min(PAGE))
         } else {
-            Stage::Keys(0)
+            Stage::Groups(0)
         };
         Ok(Reconciled {
             leases_removed: removed,
@@ -112,44 +117,53 @@ impl RedisBroker {
         })
     }
 
-    async fn reconcile_keys(
+    async fn reconcile_groups(
         &self,
         queue: &QueueName,
         keys: &QueueKeys,
         cursor: u64,
     ) -> Result<Reconciled, BrokerError> {
-        let (next, found) = self.scan(queue, keys, cursor).await?;
-        let (task_prefix, group_prefix) = (keys.task_prefix(), keys.group_prefix());
-        let with = |prefix: &str| {
-            found
-                .iter()
-                .filter(|key| key.starts_with(prefix))
-                .cloned()
-                .collect::<Vec<_>>()
-        };
+        let (next, found) = self.scan(queue, &keys.group_prefix(), cursor).await?;
         let mut reconciled = Reconciled::default();
-        for tasks in with(&task_prefix).chunks(PAGE as usize) {
-            let (relisted, deleted) = self.relist_tasks(queue, keys, tasks).await?;
-            reconciled.tasks_relisted += relisted;
-            reconciled.remains_deleted += deleted;
-        }
-        for groups in with(&group_prefix).chunks(PAGE as usize) {
+        for groups in found.chunks(PAGE as usize) {
             reconciled.groups_relisted += self.relist_groups(queue, keys, groups).await?;
         }
-        if next != 0 {
-            reconciled.next = Stage::Keys(next).cursor();
-        }
+        let next = if next == 0 {
+            Stage::Tasks(0)
+        } else {
+            Stage::Groups(next)
+        };
+        reconciled.next = next.cursor();
         Ok(reconciled)
     }
 
-    /// Some keys of tasks and groups of the queue, and where to go on; zero at the end.
-    async fn scan(
+    async fn reconcile_tasks(
         &self,
         queue: &QueueName,
         keys: &QueueKeys,
         cursor: u64,
+    ) -> Result<Reconciled, BrokerError> {
+        let (next, found) = self.scan(queue, &keys.task_prefix(), cursor).await?;
+        let mut reconciled = Reconciled::default();
+        for tasks in found.chunks(PAGE as usize) {
+            let (relisted, deleted) = self.relist_tasks(queue, keys, tasks).await?;
+            reconciled.tasks_relisted += relisted;
+            reconciled.remains_deleted += deleted;
+        }
+        if next != 0 {
+            reconciled.next = Stage::Tasks(next).cursor();
+        }
+        Ok(reconciled)
+    }
+
+    /// Some keys with this prefix, and where to go on; zero at the end.
+    async fn scan(
+        &self,
+        queue: &QueueName,
+        prefix: &str,
+        cursor: u64,
     ) -> Result<(u64, Vec<String>), BrokerError> {
-        let pattern = format!("{}[tg]:*", escape_glob(keys.prefix()));
+        let pattern = format!("{}*", escape_glob(prefix));
         let mut batch = Batch::new(OPERATION);
         batch.command(
             "SCAN",
@@ -229,7 +243,12 @@ mod tests {
     #[test]
     fn the_default_cursor_is_the_beginning() {
         assert_eq!(Stage::of(ReconcileCursor::default()), Stage::Active(0));
-        for stage in [Stage::Active(500), Stage::Leases(0), Stage::Keys(1 << 40)] {
+        for stage in [
+            Stage::Active(500),
+            Stage::Leases(0),
+            Stage::Groups(7),
+            Stage::Tasks(1 << 40),
+        ] {
             assert_eq!(Stage::of(stage.cursor()), stage);
         }
     }

@@ -1,5 +1,7 @@
 //! After each operation the keys are exactly those that Go asynq leaves behind, apart from extra hash fields.
 
+#![allow(clippy::unwrap_used, reason = "all of this is tests, helpers too")]
+
 mod support;
 
 use std::time::Duration;
