@@ -2,11 +2,13 @@
 
 mod differences;
 mod go;
+mod golden;
 mod hex;
 mod keyspace;
 mod message;
 mod model;
 mod protobuf;
+mod worker;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -36,6 +38,15 @@ struct Args {
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("worker", rest)) = args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return match worker::run(rest) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("worker: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     match parse(&args).and_then(|args| run(&args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -80,6 +91,13 @@ fn run(args: &Args) -> Result<(), String> {
     let program = GoProgram::new(&args.go, format!("127.0.0.1:{}", server.port()));
     let wanted = |part: &str| args.only.is_empty() || args.only.iter().any(|one| one == part);
     let mut compared = Compared::default();
+    let mut records = 0;
+    if wanted("golden") {
+        step("golden records", || {
+            records = golden::check(&program, args.amount.seed)?;
+            Ok(())
+        })?;
+    }
     if wanted("cases") {
         let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
         step("named sequences", || {
@@ -93,6 +111,7 @@ fn run(args: &Args) -> Result<(), String> {
             Ok(())
         })?;
     }
+    println!("\n{records} records compared");
     summary(&compared);
     Ok(())
 }
