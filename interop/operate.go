@@ -59,9 +59,9 @@ func toError(err error) *Error {
 	switch {
 	case errors.Is(err, errors.ErrNoProcessableTask):
 		kind = "no_task"
-	case errors.Is(err, errors.ErrDuplicateTask):
+	case errors.Is(err, errors.ErrDuplicateTask) || errors.Is(err, asynq.ErrDuplicateTask):
 		kind = "duplicate"
-	case errors.Is(err, errors.ErrTaskIdConflict):
+	case errors.Is(err, errors.ErrTaskIdConflict) || errors.Is(err, asynq.ErrTaskIDConflict):
 		kind = "id_conflict"
 	case errors.IsTaskNotFound(err) || errors.Is(err, asynq.ErrTaskNotFound):
 		kind = "task_not_found"

@@ -1,6 +1,7 @@
 //! Compares this asynq with Go's: `cargo xtask interop`.
 
 mod differences;
+mod fleet;
 mod go;
 mod golden;
 mod hex;
@@ -111,7 +112,18 @@ fn run(args: &Args) -> Result<(), String> {
             Ok(())
         })?;
     }
-    println!("\n{records} records compared");
+    let mut sailed = fleet::Sailed::default();
+    if wanted("fleet") {
+        step("mixed fleet", || {
+            sailed = fleet::check(&program, args.tasks, args.amount.seed)?;
+            Ok(())
+        })?;
+    }
+    println!(
+        "\n{} tasks with options followed; {} tasks done while servers were killed {} times, none lost, {} done twice",
+        sailed.options, sailed.tasks, sailed.kills, sailed.repeated
+    );
+    println!("{records} records compared");
     summary(&compared);
     Ok(())
 }
