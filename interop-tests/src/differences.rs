@@ -17,6 +17,7 @@ pub(crate) enum Difference {
     MergeFreesLocks,
     LateMerge,
     RequeuePendingSince,
+    RetryByItself,
     ArchiveTrim,
     LeaseGrace,
     Fence,
@@ -28,11 +29,11 @@ pub(crate) enum Difference {
 use Difference::{
     ArchiveTrim, ConflictBeforeDuplicate, CounterExpiry, ExactTime, ExtraFields, Fence, GroupListed, GroupUniqueKey,
     LateMerge, LeaseGrace, LeaseNonce, LockOnConflict, MergeFreesLocks, OrderWithinSecond, ReadOnlyListing,
-    RequeuePendingSince, ScheduledGroup, ZombieResult,
+    RequeuePendingSince, RetryByItself, ScheduledGroup, ZombieResult,
 };
 
 /// Every difference: its name, and why it is there.
-pub(crate) const TABLE: [(Difference, &str, &str); 18] = [
+pub(crate) const TABLE: [(Difference, &str, &str); 19] = [
     (
         LeaseNonce,
         "lease-nonce",
@@ -92,6 +93,11 @@ pub(crate) const TABLE: [(Difference, &str, &str); 18] = [
         RequeuePendingSince,
         "requeue-pending-since",
         "a task that is put back says since when it is pending, so that the queue's latency is right",
+    ),
+    (
+        RetryByItself,
+        "retry-by-itself",
+        "a task of a group that was run by itself and failed is retried by itself; Go puts it back in its group",
     ),
     (
         ArchiveTrim,

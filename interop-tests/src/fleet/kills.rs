@@ -65,8 +65,8 @@ pub(crate) async fn check(
     for server in fleet {
         server.stop()?;
     }
-    audit(&accepted, &mut ledger, &broker, sailed).await?;
     sailed.kills = kills.values().sum();
+    audit(&accepted, &mut ledger, &broker, sailed).await?;
     Ok(())
 }
 
@@ -164,5 +164,10 @@ async fn audit(
         .count();
     sailed.tasks = accepted.len();
     sailed.repeated = ends - done.len();
+    // Those that ran when their server was killed, and those of ours whose outcome was on its way.
+    let explained = 2 * CONCURRENCY * sailed.kills;
+    if sailed.repeated > explained {
+        return Err(format!("{} tasks were done twice, {explained} at most can be explained", sailed.repeated));
+    }
     Ok(())
 }

@@ -100,6 +100,9 @@ fn cases(folder: &Path) -> Result<Vec<Case>, Broken> {
     let mut cases = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|error| failed(&error))? {
         let path = entry.map_err(|error| failed(&error))?.path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).map_err(|error| failed(&error))?;
         cases.push(serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?);
     }
@@ -150,7 +153,7 @@ fn run(bench: &mut Bench, ops: &[Op]) -> Result<(), Stop> {
 
 fn is_by_go(op: &Op) -> bool {
     use Op::{
-        Advance, Announce, Dequeue, Enqueue, Extend, Finish, FinishLate, Forward, LocksEnd, Look, Merge, Pause, Purge,
+        Advance, Announce, Dequeue, Enqueue, Extend, Finish, FinishLate, Forward, Inspect, LocksEnd, Look, Merge, Pause, Purge,
         Reclaim, Recover, Resume, Seal, Withdraw, WriteResult,
     };
     match op {
@@ -166,6 +169,7 @@ fn is_by_go(op: &Op) -> bool {
         | Resume { who, .. }
         | Announce { who, .. }
         | Withdraw { who, .. } => *who == Who::Go,
+        Inspect { .. } => true,
         Advance { .. } | FinishLate { .. } | WriteResult { .. } | Recover { .. } | Merge { .. } | LocksEnd { .. }
         | Look { .. } => false,
     }

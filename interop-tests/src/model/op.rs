@@ -97,6 +97,89 @@ pub(crate) enum Op {
     Look {
         queue: u8,
     },
+    /// An operation of Go's inspector, on both databases.
+    Inspect {
+        action: Action,
+        queue: u8,
+        group: u8,
+        id: u8,
+    },
+}
+
+/// What Go's inspector can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Action {
+    RunTask,
+    ArchiveTask,
+    DeleteTask,
+    UpdateTaskPayload,
+    RunAllScheduled,
+    RunAllRetry,
+    RunAllArchived,
+    RunAllAggregating,
+    ArchiveAllPending,
+    ArchiveAllScheduled,
+    ArchiveAllRetry,
+    ArchiveAllAggregating,
+    DeleteAllPending,
+    DeleteAllScheduled,
+    DeleteAllRetry,
+    DeleteAllArchived,
+    DeleteAllCompleted,
+    DeleteAllAggregating,
+    RemoveQueue,
+    RemoveQueueForced,
+}
+
+impl Action {
+    /// Those on one task more often than those on all.
+    const DRAWN: [(Action, &'static str); 27] = {
+        use Action::{
+            ArchiveAllAggregating, ArchiveAllPending, ArchiveAllRetry, ArchiveAllScheduled, ArchiveTask,
+            DeleteAllAggregating, DeleteAllArchived, DeleteAllCompleted, DeleteAllPending, DeleteAllRetry,
+            DeleteAllScheduled, DeleteTask, RemoveQueue, RemoveQueueForced, RunAllAggregating, RunAllArchived,
+            RunAllRetry, RunAllScheduled, RunTask, UpdateTaskPayload,
+        };
+        [
+            (RunTask, "run_task"),
+            (RunTask, "run_task"),
+            (RunTask, "run_task"),
+            (RunTask, "run_task"),
+            (ArchiveTask, "archive_task"),
+            (ArchiveTask, "archive_task"),
+            (ArchiveTask, "archive_task"),
+            (DeleteTask, "delete_task"),
+            (DeleteTask, "delete_task"),
+            (UpdateTaskPayload, "update_task_payload"),
+            (RunAllScheduled, "run_all_scheduled"),
+            (RunAllRetry, "run_all_retry"),
+            (RunAllArchived, "run_all_archived"),
+            (RunAllAggregating, "run_all_aggregating"),
+            (RunAllAggregating, "run_all_aggregating"),
+            (ArchiveAllPending, "archive_all_pending"),
+            (ArchiveAllScheduled, "archive_all_scheduled"),
+            (ArchiveAllRetry, "archive_all_retry"),
+            (ArchiveAllAggregating, "archive_all_aggregating"),
+            (DeleteAllPending, "delete_all_pending"),
+            (DeleteAllScheduled, "delete_all_scheduled"),
+            (DeleteAllRetry, "delete_all_retry"),
+            (DeleteAllArchived, "delete_all_archived"),
+            (DeleteAllCompleted, "delete_all_completed"),
+            (DeleteAllAggregating, "delete_all_aggregating"),
+            (RemoveQueue, "remove_queue"),
+            (RemoveQueueForced, "remove_queue"),
+        ]
+    };
+
+    fn draw(rng: &mut Rng) -> Self {
+        Self::DRAWN[rng.usize(0..Self::DRAWN.len())].0
+    }
+
+    /// As the Go program calls it.
+    pub(crate) fn operation(self) -> &'static str {
+        let known = Self::DRAWN.iter().find(|(action, _)| *action == self);
+        known.map_or("", |(_, name)| name)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -174,7 +257,11 @@ fn op(rng: &mut Rng, style: Style) -> Op {
         Who::Ours
     };
     let queue = if style.is_crowded { 0 } else { rng.u8(0..2) };
-    let choice = if style.is_crowded && rng.bool() { 10 } else { rng.u8(0..100) };
+    let choice = match rng.u8(0..10) {
+        0..=4 if style.is_crowded => 10,
+        0 if style.is_mixed => 99,
+        _ => rng.u8(0..100),
+    };
     match choice {
         0..=9 => Op::Advance {
             micros: advance(rng, style),
@@ -242,7 +329,14 @@ fn op(rng: &mut Rng, style: Style) -> Op {
             server: rng.u8(0..2),
             who,
         },
-        _ => Op::Look { queue },
+        98 => Op::Look { queue },
+        _ if !style.is_mixed => Op::Look { queue },
+        _ => Op::Inspect {
+            action: Action::draw(rng),
+            queue,
+            group: rng.u8(0..2),
+            id: rng.u8(0..10),
+        },
     }
 }
 

@@ -7,7 +7,7 @@ use asynq_core::broker::{Inspect as _, Page, Presence as _, ServerId, ServerInfo
 use asynq_core::{QueueInfo, QueueName, TaskInfo, TaskState};
 use serde_json::{Value, json};
 
-use super::op::Who;
+use super::op::{Action, Who};
 use super::world::{Step, Stop, World, group_name, queue_name, same};
 use crate::differences::Difference;
 use crate::{hex, message};
@@ -92,6 +92,27 @@ impl World<'_> {
             self.look_at_tasks(&queue, state).await?;
         }
         Ok(())
+    }
+
+    /// Go's inspector on both databases: it copes with what ours has stored, and ours with what it leaves.
+    pub(super) fn inspect(&mut self, action: Action, queue: u8, group: u8, id: u8) -> Step {
+        let (queue, group) = (queue_name(queue), group_name(group));
+        let mut answers = Vec::new();
+        for side in [0, 1] {
+            let answer = self.ask(side, action.operation(), |request| {
+                request
+                    .with("queue", queue.as_str())
+                    .with("group", group.as_str())
+                    .with("id", format!("id:{id}"))
+                    .with("data", hex::encode(b"updated"))
+                    .with("force", action == Action::RemoveQueueForced)
+            })?;
+            answers.push(answer);
+        }
+        if matches!(action, Action::RemoveQueue | Action::RemoveQueueForced) {
+            self.forget()?;
+        }
+        same("inspector", &answers[0], &answers[1])
     }
 
     async fn look_at_tasks(&mut self, queue: &QueueName, state: TaskState) -> Step {

@@ -148,6 +148,10 @@ impl World<'_> {
                 self.make_up_for_requeued(side, &holder.key)?;
                 Ok(Ok(()))
             }
+            Ok(_) if operation == "retry" => {
+                self.make_up_for_retried(side, &holder.key)?;
+                Ok(Ok(()))
+            }
             Ok(_) => Ok(Ok(())),
             Err(error) if error.text.contains("NOT FOUND") => Ok(Err(error.text)),
             Err(error) => Err(Stop::Broken(format!("Go's {operation} failed: {}", error.text))),
@@ -158,6 +162,15 @@ impl World<'_> {
         let nanos = format!("{}000", self.now().unix_micros());
         self.command::<i64>(side, &["HSET", &hash(key), "pending_since", &nanos])?;
         self.met(Difference::RequeuePendingSince);
+        Ok(())
+    }
+
+    /// A task of a group that was run by itself goes on by itself.
+    fn make_up_for_retried(&mut self, side: usize, key: &LeaseKey) -> Step {
+        let forgotten: i64 = self.command(side, &["HDEL", &hash(key), "group"])?;
+        if forgotten == 1 {
+            self.met(Difference::RetryByItself);
+        }
         Ok(())
     }
 

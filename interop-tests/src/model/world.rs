@@ -127,9 +127,7 @@ impl<'a> World<'a> {
                 .exec(&mut bench.redis)?;
             bench.go.must(Request::new("forget", database, now))?;
         }
-        let broker = RedisBroker::builder(&format!("{}/{}", bench.url, bench.databases[1]))
-            .clock(clock.clone() as Arc<dyn Clock>)
-            .connect_lazily()?;
+        let broker = new_broker(bench, &clock)?;
         Ok(World {
             bench,
             broker,
@@ -174,6 +172,12 @@ impl<'a> World<'a> {
             Op::Announce { server, workers, who } => self.announce(*server, workers, *who).await?,
             Op::Withdraw { server, who } => self.withdraw(*server, *who).await?,
             Op::Look { queue } => self.look(*queue).await?,
+            Op::Inspect {
+                action,
+                queue,
+                group,
+                id,
+            } => self.inspect(*action, *queue, *group, *id)?,
         }
         self.compare()
     }
@@ -250,6 +254,12 @@ impl<'a> World<'a> {
         Ok(answer)
     }
 
+    /// Goes on as another process: one that does not know which queues were published.
+    pub(super) fn forget(&mut self) -> Step {
+        self.broker = new_broker(self.bench, &self.clock)?;
+        Ok(())
+    }
+
     pub(super) fn met(&mut self, difference: Difference) {
         self.bench.met.note(difference);
     }
@@ -261,6 +271,11 @@ impl<'a> World<'a> {
             Who::Go => &[0, 1],
         }
     }
+}
+
+fn new_broker(bench: &Bench, clock: &Arc<ManualClock>) -> Result<RedisBroker, Stop> {
+    let builder = RedisBroker::builder(&format!("{}/{}", bench.url, bench.databases[1]));
+    Ok(builder.clock(clock.clone() as Arc<dyn Clock>).connect_lazily()?)
 }
 
 fn name(op: &Op) -> &'static str {
@@ -284,6 +299,7 @@ fn name(op: &Op) -> &'static str {
         Op::Announce { .. } => "announce",
         Op::Withdraw { .. } => "withdraw",
         Op::Look { .. } => "look",
+        Op::Inspect { action, .. } => action.operation(),
     }
 }
 
