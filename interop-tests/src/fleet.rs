@@ -1,9 +1,12 @@
 //! Programs of Go and of ours on one Redis.
 
 mod cancel;
+mod dashboard;
 mod kills;
 mod options;
 mod process;
+
+use std::path::Path;
 
 use crate::go::GoProgram;
 
@@ -11,13 +14,19 @@ use crate::go::GoProgram;
 #[derive(Debug, Default)]
 pub(crate) struct Sailed {
     pub(crate) options: usize,
+    pub(crate) requests: usize,
     pub(crate) tasks: usize,
     pub(crate) kills: usize,
     pub(crate) repeated: usize,
 }
 
 /// Everything, with this many tasks while servers are killed.
-pub(crate) fn check(program: &GoProgram, tasks: usize, seed: u64) -> Result<Sailed, String> {
+pub(crate) fn check(
+    program: &GoProgram,
+    asynqmon: &Path,
+    tasks: usize,
+    seed: u64,
+) -> Result<Sailed, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -29,6 +38,7 @@ pub(crate) fn check(program: &GoProgram, tasks: usize, seed: u64) -> Result<Sail
     }
     runtime.block_on(cancel::check(program, 114))?;
     runtime.block_on(cancel::schedule(program, 116))?;
+    sailed.requests = runtime.block_on(dashboard::check(asynqmon, program, 120))?;
     runtime.block_on(kills::check(program, 118, tasks, seed, &mut sailed))?;
     Ok(sailed)
 }

@@ -32,6 +32,7 @@ cargo xtask interop [ARGS]
 
 struct Args {
     go: PathBuf,
+    dashboard: PathBuf,
     only: Vec<String>,
     amount: Amount,
     tasks: usize,
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
 fn parse(args: &[String]) -> Result<Args, String> {
     let mut parsed = Args {
         go: PathBuf::new(),
+        dashboard: PathBuf::new(),
         only: Vec::new(),
         amount: Amount {
             sequences: 2_000,
@@ -79,6 +81,7 @@ fn parse(args: &[String]) -> Result<Args, String> {
         let number = || value.parse::<u64>().map_err(|_| format!("{name} needs a number\n\n{USAGE}"));
         match name.as_str() {
             "--go" => parsed.go = value.into(),
+            "--dashboard" => parsed.dashboard = value.into(),
             "--only" => parsed.only.push(value.clone()),
             "--sequences" => parsed.amount.sequences = number()?,
             "--length" => parsed.amount.length = number()? as usize,
@@ -119,13 +122,14 @@ fn run(args: &Args) -> Result<(), String> {
     let mut sailed = fleet::Sailed::default();
     if wanted("fleet") {
         step("mixed fleet", || {
-            sailed = fleet::check(&program, args.tasks, args.amount.seed)?;
+            sailed = fleet::check(&program, &args.dashboard, args.tasks, args.amount.seed)?;
             Ok(())
         })?;
     }
     println!(
-        "\n{} tasks with options followed; {} tasks done while servers were killed {} times, none lost, {} done twice",
-        sailed.options, sailed.tasks, sailed.kills, sailed.repeated
+        "\n{} tasks with options followed; {} requests answered by asynqmon; {} tasks done while servers were killed {} \
+         times, none lost, {} done twice",
+        sailed.options, sailed.requests, sailed.tasks, sailed.kills, sailed.repeated
     );
     println!("{records} records compared");
     summary(&compared);

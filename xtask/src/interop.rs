@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::redis;
-use crate::step::{Result, cargo, run};
+use crate::step::{Result, cargo_command, run};
 
 const NO_GO: &str = "\
 Go is not installed, and without it there is nothing to compare with.
@@ -14,10 +14,12 @@ Its module proxy or a filled module cache must be within reach too: interop/go.m
 pub(crate) fn interop(args: &[String]) -> Result {
     redis::ensure_server()?;
     ensure_go()?;
-    let program = build()?;
-    let program = program.to_str().ok_or("the path of the workspace is not text")?;
-    let fixed = ["run", "--quiet", "--package", "asynq-interop", "--", "--go", program];
-    cargo(fixed.into_iter().chain(args.iter().map(String::as_str)))
+    let [operator, dashboard] = build()?;
+    let mut command = cargo_command();
+    command.args(["run", "--quiet", "--package", "asynq-interop", "--"]);
+    command.arg("--go").arg(operator);
+    command.arg("--dashboard").arg(dashboard);
+    run(command.args(args))
 }
 
 fn ensure_go() -> Result {
@@ -31,12 +33,14 @@ fn ensure_go() -> Result {
     }
 }
 
-/// Builds the Go programs and says where the one that does the work is.
-fn build() -> Result<PathBuf> {
+/// Builds the Go programs and says where they are.
+fn build() -> Result<[PathBuf; 2]> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     let folder = std::path::absolute(target.join("interop")).map_err(|error| error.to_string())?;
-    go_build(Path::new("interop"), &folder.join("interop"))?;
-    Ok(folder.join("interop"))
+    let programs = [folder.join("interop"), folder.join("dashboard")];
+    go_build(Path::new("interop"), &programs[0])?;
+    go_build(Path::new("interop/dashboard"), &programs[1])?;
+    Ok(programs)
 }
 
 fn go_build(module: &Path, program: &Path) -> Result {

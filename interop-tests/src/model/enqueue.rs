@@ -123,12 +123,10 @@ impl World<'_> {
     fn make_up_for_enqueued(&mut self, side: usize, state: TaskState, task: &NewTask, lock: &str) -> Step {
         let key = task_key(task);
         if let (TaskState::Scheduled, Some(group)) = (state, &task.message.group) {
-            self.command::<i64>(side, &["HSET", &key, "group", group.as_str()])?;
-            self.met(Difference::ScheduledGroup);
+            self.make_up_for_field(side, &key, ["group", group.as_str()], Difference::ScheduledGroup)?;
         }
         if state == TaskState::Aggregating && task.unique_ttl.is_some() {
-            self.command::<i64>(side, &["HSET", &key, "unique_key", lock])?;
-            self.met(Difference::GroupUniqueKey);
+            self.make_up_for_field(side, &key, ["unique_key", lock], Difference::GroupUniqueKey)?;
         }
         Ok(())
     }
@@ -136,8 +134,10 @@ impl World<'_> {
     /// Go has just taken the lock, or it would have said that the task is a duplicate.
     fn make_up_for_conflict(&mut self, side: usize, task: &NewTask, lock: &str) -> Result<Receipt, Stop> {
         if task.unique_ttl.is_some() {
-            self.command::<i64>(side, &["DEL", lock])?;
-            self.met(Difference::LockOnConflict);
+            let deleted: i64 = self.command(side, &["DEL", lock])?;
+            if deleted == 1 {
+                self.met(Difference::LockOnConflict);
+            }
         }
         let state: String = self.command(side, &["HGET", &task_key(task), "state"])?;
         Ok(Receipt::IdTaken {

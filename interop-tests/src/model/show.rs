@@ -78,8 +78,41 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Reads all there is to see of a queue. Nothing may change.
+    /// Reads all there is to see. Nothing may change, except that Go removes servers that have expired: then it does so
+    /// on both sides.
     pub(super) async fn look(&mut self, queue: u8) -> Step {
+        self.look_at_servers().await?;
+        self.look_at_queue(queue).await
+    }
+
+    async fn look_at_servers(&mut self) -> Step {
+        let shown = self.broker.servers().await?;
+        let mut ours: Vec<String> = Vec::new();
+        for (server, workers) in &shown {
+            ours.push(message::server_to_json(server).to_string());
+            ours.extend(workers.iter().map(|worker| message::worker_to_json(worker).to_string()));
+        }
+        let before: i64 = self.command(0, &["ZCARD", "asynq:servers"])?;
+        let mut by_go: Vec<Vec<String>> = Vec::new();
+        for side in [0, 1] {
+            let mut listed = Vec::new();
+            for operation in ["list_servers", "list_workers"] {
+                let list = self.must(side, operation, |request| request)?;
+                listed.extend(list.as_array().into_iter().flatten().map(Value::to_string));
+            }
+            listed.sort_unstable();
+            by_go.push(listed);
+        }
+        let after: i64 = self.command(0, &["ZCARD", "asynq:servers"])?;
+        if after < before {
+            self.met(Difference::ReadOnlyListing);
+        }
+        ours.sort_unstable();
+        same("servers by Go on either database", &by_go[0], &by_go[1])?;
+        same("servers", &by_go[0], &ours)
+    }
+
+    async fn look_at_queue(&mut self, queue: u8) -> Step {
         let queue = queue_name(queue);
         let go = self.ask(0, "queue_info", |request| request.with("queue", queue.as_str()))?;
         let ours = self.broker.queue_info(&queue).await?;

@@ -160,9 +160,8 @@ impl World<'_> {
 
     fn make_up_for_requeued(&mut self, side: usize, key: &LeaseKey) -> Step {
         let nanos = format!("{}000", self.now().unix_micros());
-        self.command::<i64>(side, &["HSET", &hash(key), "pending_since", &nanos])?;
-        self.met(Difference::RequeuePendingSince);
-        Ok(())
+        let field = ["pending_since", nanos.as_str()];
+        self.make_up_for_field(side, &hash(key), field, Difference::RequeuePendingSince)
     }
 
     /// A task of a group that was run by itself goes on by itself.

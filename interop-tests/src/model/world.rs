@@ -260,6 +260,21 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    /// Adds a field to a hash, which Go leaves out.
+    pub(super) fn make_up_for_field(
+        &mut self,
+        side: usize,
+        key: &str,
+        [name, value]: [&str; 2],
+        difference: Difference,
+    ) -> Step {
+        let added: i64 = self.command(side, &["HSET", key, name, value])?;
+        if added == 1 {
+            self.met(difference);
+        }
+        Ok(())
+    }
+
     pub(super) fn met(&mut self, difference: Difference) {
         self.bench.met.note(difference);
     }
