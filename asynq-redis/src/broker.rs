@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use asynq_core::{BrokerError, Clock, Now, QueueName, Timestamp};
+use asynq_core::{Broker, BrokerError, Clock, Now, QueueName, Timestamp};
 use redis::Value;
 
 use crate::config::{Clients, Options};
@@ -115,6 +115,12 @@ fn refuse_eviction(info: &str) -> Result<(), BrokerError> {
         "the Redis server is set to evict keys (maxmemory-policy {policy}), which loses tasks: set it to noeviction, \
          or allow eviction when you connect"
     )))
+}
+
+impl From<RedisBroker> for Arc<dyn Broker> {
+    fn from(broker: RedisBroker) -> Self {
+        Arc::new(broker)
+    }
 }
 
 impl Now for RedisBroker {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use asynq_core::broker::{Claim, ExpiredLease, Forwarded, LeaseKey, Purged, ReconcileCursor, Reconciled};
+use asynq_core::broker::{
+    Claim, Expired, ExpiredLease, Forwarded, LeaseKey, Purged, ReconcileCursor, Reconciled,
+};
 use asynq_core::{BrokerError, Maintain, QueueName, TaskId};
 use redis::Value;
 
@@ -41,7 +43,7 @@ impl Maintain for RedisBroker {
         Ok(all)
     }
 
-    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Vec<ExpiredLease>, BrokerError> {
+    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Expired, BrokerError> {
         const OPERATION: &str = "expired";
         let keys = QueueKeys::new(queue);
         let mut call = Call::new(&script::EXPIRED);
@@ -53,7 +55,11 @@ impl Maintain for RedisBroker {
         let answer = self.call_idempotent(OPERATION, queue, call).await?;
         let mut items = Items::of(OPERATION, answer)?;
         log_dropped(OPERATION, queue, &mut items.items()?)?;
-        self.read_expired(queue, items).await
+        let next_expiry = items.optional_timestamp()?;
+        Ok(Expired {
+            tasks: self.read_expired(queue, items).await?,
+            next_expiry,
+        })
     }
 
     async fn purge(&self, queue: &QueueName, limit: usize) -> Result<Purged, BrokerError> {

@@ -312,7 +312,7 @@ async fn an_undecodable_task_does_not_stop_recovery() {
     let _: i64 = subject.raw("HSET asynq:{q}:t:bad msg garbage").await;
     subject.clock.advance(Duration::from_secs(31));
 
-    let expired = subject.broker.expired(&queue("q"), 10).await.unwrap();
+    let expired = subject.broker.expired(&queue("q"), 10).await.unwrap().tasks;
 
     assert_eq!(expired.len(), 1);
     assert_eq!(expired[0].key.id, id("a"));
@@ -332,7 +332,15 @@ async fn ids_without_a_task_are_dropped() {
 
     assert_eq!(ids(&subject.dequeue(1).await), ["a"]);
     assert_eq!(subject.broker.forward(&queue("q")).await.unwrap().moved, 0);
-    assert!(subject.broker.expired(&queue("q"), 10).await.unwrap().is_empty());
+    assert!(
+        subject
+            .broker
+            .expired(&queue("q"), 10)
+            .await
+            .unwrap()
+            .tasks
+            .is_empty()
+    );
 
     subject
         .expect(

@@ -360,9 +360,17 @@ async fn an_expired_lease_says_whether_the_task_was_started() {
         .unwrap();
 
     subject.clock.advance(29 * SECOND);
-    assert!(subject.broker.expired(&queue("q"), 10).await.unwrap().is_empty());
+    assert!(
+        subject
+            .broker
+            .expired(&queue("q"), 10)
+            .await
+            .unwrap()
+            .tasks
+            .is_empty()
+    );
     subject.clock.advance(2 * SECOND);
-    let mut expired = subject.broker.expired(&queue("q"), 10).await.unwrap();
+    let mut expired = subject.broker.expired(&queue("q"), 10).await.unwrap().tasks;
     expired.sort_by(|a, b| a.key.id.cmp(&b.key.id));
 
     assert_eq!(expired.len(), 2);
@@ -394,9 +402,34 @@ async fn the_lease_of_a_go_worker_gets_thirty_seconds_of_grace() {
         .await;
 
     subject.clock.advance(59 * SECOND);
-    assert!(subject.broker.expired(&queue("q"), 10).await.unwrap().is_empty());
+    assert!(
+        subject
+            .broker
+            .expired(&queue("q"), 10)
+            .await
+            .unwrap()
+            .tasks
+            .is_empty()
+    );
     subject.clock.advance(SECOND);
-    let expired = subject.broker.expired(&queue("q"), 10).await.unwrap();
+    let expired = subject.broker.expired(&queue("q"), 10).await.unwrap().tasks;
 
     assert_eq!((expired[0].key.nonce, expired[0].started), (0, true));
+}
+
+#[tokio::test]
+async fn tasks_due_at_the_same_moment_become_pending_in_the_order_of_their_ids() {
+    let mut subject = Subject::new().await;
+    let later = |name: &str| NewTask {
+        placement: Placement::Later(When::In(5 * SECOND)),
+        ..task(name)
+    };
+    let names = ["33", "11", "25", "07", "42", "18", "29"];
+    subject.broker.enqueue(&names.map(later)).await.unwrap();
+    subject.clock.advance(5 * SECOND);
+
+    subject.broker.forward(&queue("q")).await.unwrap();
+
+    let pending: Vec<String> = subject.raw("LRANGE asynq:{q}:pending 0 -1").await;
+    assert_eq!(pending, ["42", "33", "29", "25", "18", "11", "07"]);
 }

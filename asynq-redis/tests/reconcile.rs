@@ -92,7 +92,10 @@ async fn an_active_task_without_lease_gets_one_and_comes_back_later() {
     let score: f64 = subject.raw("ZSCORE asynq:{q}:lease a").await;
     assert_eq!(score, (START + 30) as f64);
     subject.clock.advance(Duration::from_secs(61));
-    assert_eq!(subject.broker.expired(&queue("q"), 9).await.unwrap().len(), 1);
+    assert_eq!(
+        subject.broker.expired(&queue("q"), 9).await.unwrap().tasks.len(),
+        1
+    );
 }
 
 #[tokio::test]

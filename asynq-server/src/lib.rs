@@ -39,6 +39,7 @@ mod aggregator;
 mod backoff;
 mod blocking;
 mod builder;
+mod by_queue;
 mod config;
 mod connect;
 mod dispatcher;
@@ -69,6 +70,10 @@ pub use config::{ConfigError, ErrorHandler, Failure, GroupAggregator, IntoAggreg
 pub use connect::connect;
 pub use mux::{Middleware, Next, PatternError, ServeMux};
 pub use server::{RunError, Server, StartError};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
 
 /// What most programs need: `use asynq_server::prelude::*;`
 pub mod prelude {

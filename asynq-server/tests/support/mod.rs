@@ -1,5 +1,6 @@
 //! What the tests of the server share: a broker that can be made to fail, and a few short cuts.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -137,6 +138,12 @@ impl Dequeue for TestBroker {
     }
     async fn extend(&self, leases: &[LeaseKey], lease: Duration) -> Result<Vec<Extension>, BrokerError> {
         self.check("extend")?;
+        if leases.iter().any(|key| key.queue == "bad lease") {
+            return Err(BrokerError::Unsupported {
+                operation: "extend",
+                broker: "test",
+            });
+        }
         self.inner.extend(leases, lease).await
     }
     async fn write_result(&self, lease: &LeaseKey, result: Bytes) -> Result<bool, BrokerError> {
@@ -155,7 +162,7 @@ impl Maintain for TestBroker {
         self.check("forward")?;
         self.inner.forward(queue).await
     }
-    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Vec<ExpiredLease>, BrokerError> {
+    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Expired, BrokerError> {
         self.inner.expired(queue, limit).await
     }
     async fn purge(&self, queue: &QueueName, limit: usize) -> Result<Purged, BrokerError> {
