@@ -21,19 +21,17 @@ pub(crate) struct Sailed {
 }
 
 /// Everything, with this many tasks while servers are killed.
-pub(crate) fn check(
-    program: &GoProgram,
-    asynqmon: &Path,
-    tasks: usize,
-    seed: u64,
-) -> Result<Sailed, String> {
+pub(crate) fn check(program: &GoProgram, asynqmon: &Path, tasks: usize, seed: u64) -> Result<Sailed, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
     let mut sailed = Sailed::default();
-    for (database, direction) in [(110, options::Direction::GoToOurs), (112, options::Direction::OursToGo)] {
+    for (database, direction) in [
+        (110, options::Direction::GoToOurs),
+        (112, options::Direction::OursToGo),
+    ] {
         sailed.options += runtime.block_on(options::check(program, database, direction))?;
     }
     runtime.block_on(cancel::check(program, 114))?;

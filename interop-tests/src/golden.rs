@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use asynq_core::broker::{
-    Claim, Dequeue as _, Enqueue as _, Finish, Finished, NewTask, Placement, Presence as _, ServerId, ServerInfo,
-    Settlement, WorkerInfo,
+    Claim, Dequeue as _, Enqueue as _, Finish, Finished, NewTask, Placement, Presence as _, ServerId,
+    ServerInfo, Settlement, WorkerInfo,
 };
 use asynq_core::{Clock, GroupName, ManualClock, QueueName, TaskId, TaskMessage, Timestamp};
 use asynq_redis::RedisBroker;
@@ -51,7 +51,7 @@ pub(crate) fn check(program: &GoProgram, seed: u64) -> Result<u64, String> {
             golden.flush()?;
             golden.written_by_go(&message).await?;
             golden.flush()?;
-            golden.from_a_newer_peer(&message).await?;
+            golden.written_by_a_newer_peer(&message).await?;
             records += 3;
         }
         for _ in 0..50 {
@@ -115,7 +115,12 @@ impl Golden {
         self.broker.enqueue(&[task]).await.map_err(failed)?;
         let stored = self.get(&["HGET", &task_key(message), "msg"])?;
         let by_go = self.ask("encode_message", "message", message::to_json(message))?;
-        same_record("a task that ours wrote", HEADERS, &hex::from_json(&by_go), &stored)?;
+        same_record(
+            "a task that ours wrote",
+            HEADERS,
+            &hex::from_json(&by_go),
+            &stored,
+        )?;
         let decoded = self.ask("decode_message", "data", hex::encode(&stored).into())?;
         same("a task that Go read", &message::to_json(message), &decoded)
     }
@@ -129,19 +134,30 @@ impl Golden {
         expected.last_error = "boom".to_owned();
         expected.last_failed_at = Some(NOW);
         let by_go = self.ask("encode_message", "message", message::to_json(&expected))?;
-        same_record("a task that ours rewrote", HEADERS, &hex::from_json(&by_go), &rewritten)
+        same_record(
+            "a task that ours rewrote",
+            HEADERS,
+            &hex::from_json(&by_go),
+            &rewritten,
+        )
     }
 
     /// Fields of the message and of the hash that nobody knows yet survive.
-    async fn from_a_newer_peer(&mut self, message: &TaskMessage) -> Checked {
+    async fn written_by_a_newer_peer(&mut self, message: &TaskMessage) -> Checked {
         let bytes = self.ask("encode_message", "message", message::to_json(message))?;
         let mut bytes = hex::from_json(&bytes);
         // Field 16 is a text, field 200 a number.
         let unknown = [0x82, 1, 3, b'n', b'e', b'w', 0xc0, 12, 7];
         bytes.extend(unknown);
         let key = task_key(message);
-        let mut rewritten = self.retried_with(message, &bytes, &["from_the_future", "kept"]).await?;
-        same("a field of a newer message", &&unknown[..], &&rewritten[rewritten.len() - unknown.len()..])?;
+        let mut rewritten = self
+            .retried_with(message, &bytes, &["from_the_future", "kept"])
+            .await?;
+        same(
+            "a field of a newer message",
+            &&unknown[..],
+            &&rewritten[rewritten.len() - unknown.len()..],
+        )?;
         rewritten.truncate(rewritten.len() - unknown.len());
         let field = self.get(&["HGET", &key, "from_the_future"])?;
         same("a field of a newer hash", &&b"kept"[..], &&field[..])?;
@@ -178,10 +194,14 @@ impl Golden {
         let Some(task) = dequeued.tasks.pop() else {
             return Err(format!("ours did not take out {message:?}"));
         };
-        same("a task of Go", message, &TaskMessage {
-            unknown_fields: bytes::Bytes::new(),
-            ..(*task.message).clone()
-        })?;
+        same(
+            "a task of Go",
+            message,
+            &TaskMessage {
+                unknown_fields: bytes::Bytes::new(),
+                ..(*task.message).clone()
+            },
+        )?;
         let finish = Finish {
             key: task.key,
             message: task.message,
@@ -205,7 +225,10 @@ impl Golden {
         let worker_by_go = self.ask("encode_worker", "workers", json!([worker_json]))?;
         let (server_by_go, worker_by_go) = (hex::from_json(&server_by_go), hex::from_json(&worker_by_go));
         let workers = std::slice::from_ref(&worker);
-        self.broker.announce(&server, workers, LEASE).await.map_err(failed)?;
+        self.broker
+            .announce(&server, workers, LEASE)
+            .await
+            .map_err(failed)?;
         let server_key = format!("asynq:servers:{{{}}}", server.id);
         let workers_key = format!("asynq:workers:{{{}}}", server.id);
         let stored = self.get(&["GET", &server_key])?;
@@ -257,9 +280,15 @@ fn random_message(rng: &mut Rng) -> TaskMessage {
         headers,
         max_retry: (number(rng) as u32).min(i32::MAX as u32),
         retried: rng.u32(0..1000),
-        last_error: if rng.bool() { text(rng).to_owned() } else { String::new() },
+        last_error: if rng.bool() {
+            text(rng).to_owned()
+        } else {
+            String::new()
+        },
         last_failed_at,
-        timeout: Some(number(rng)).filter(|seconds| *seconds > 0).map(Duration::from_secs),
+        timeout: Some(number(rng))
+            .filter(|seconds| *seconds > 0)
+            .map(Duration::from_secs),
         deadline,
         retention: Duration::from_secs(number(rng)),
         completed_at,
@@ -273,7 +302,8 @@ fn random_message(rng: &mut Rng) -> TaskMessage {
 }
 
 fn random_server(rng: &mut Rng) -> ServerInfo {
-    let queues = (0..rng.u32(1..4)).map(|n| (QueueName::from_stored(format!("{}{n}", text(rng))), rng.u32(0..9)));
+    let queues =
+        (0..rng.u32(1..4)).map(|n| (QueueName::from_stored(format!("{}{n}", text(rng))), rng.u32(0..9)));
     ServerInfo {
         queues: queues.collect::<BTreeMap<_, _>>(),
         id: ServerId {

@@ -77,8 +77,14 @@ fn parse(args: &[String]) -> Result<Args, String> {
     };
     let mut args = args.iter();
     while let Some(name) = args.next() {
-        let value = args.next().ok_or_else(|| format!("{name} needs a value\n\n{USAGE}"))?;
-        let number = || value.parse::<u64>().map_err(|_| format!("{name} needs a number\n\n{USAGE}"));
+        let value = args
+            .next()
+            .ok_or_else(|| format!("{name} needs a value\n\n{USAGE}"))?;
+        let number = || {
+            value
+                .parse::<u64>()
+                .map_err(|_| format!("{name} needs a number\n\n{USAGE}"))
+        };
         match name.as_str() {
             "--go" => parsed.go = value.into(),
             "--dashboard" => parsed.dashboard = value.into(),

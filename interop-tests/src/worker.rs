@@ -80,7 +80,10 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
 }
 
 fn merge(group: &GroupName, tasks: &[RawTask]) -> RawTask {
-    let payloads: Vec<_> = tasks.iter().map(|task| String::from_utf8_lossy(&task.payload)).collect();
+    let payloads: Vec<_> = tasks
+        .iter()
+        .map(|task| String::from_utf8_lossy(&task.payload))
+        .collect();
     let payload = serde_json::json!({"do": "ok", "group": group.as_str(), "payloads": payloads});
     RawTask::new("merged", payload.to_string())
 }
@@ -126,7 +129,11 @@ async fn play(cx: &Context, task: &RawTask) -> Outcome {
             cx.cancelled().await;
             Outcome::Retry(TaskError::new("cancelled"))
         }
-        _ => Outcome::Done(Some(script.result).filter(|result| !result.is_empty()).map(Into::into)),
+        _ => Outcome::Done(
+            Some(script.result)
+                .filter(|result| !result.is_empty())
+                .map(Into::into),
+        ),
     }
 }
 

@@ -7,13 +7,17 @@ use std::path::{Path, PathBuf};
 use crate::step::{Result, cargo_command, output};
 
 /// What each crate may depend on, of ours.
-const MAY_USE: [(&str, &[&str]); 6] = [
+const MAY_USE: [(&str, &[&str]); 7] = [
     ("asynq-core", &[]),
     ("asynq-redis", &["asynq-core"]),
     ("asynq-server", &["asynq-core", "asynq-redis"]),
     ("asynq-fixtures", &[]),
     (
         "asynq-bench",
+        &["asynq-core", "asynq-redis", "asynq-server", "asynq-fixtures"],
+    ),
+    (
+        "asynq-interop",
         &["asynq-core", "asynq-redis", "asynq-server", "asynq-fixtures"],
     ),
     ("xtask", &[]),
@@ -23,7 +27,7 @@ const MAY_USE: [(&str, &[&str]); 6] = [
 const ONLY_IN: [(&str, &[&str], &str); 5] = [
     (
         "asynq:{",
-        &["asynq-redis", "bench"],
+        &["asynq-redis", "bench", "interop-tests"],
         "only asynq-redis knows key names",
     ),
     ("prost::", &["asynq-redis"], "only asynq-redis knows protobuf"),
@@ -35,6 +39,7 @@ const ONLY_IN: [(&str, &[&str], &str); 5] = [
             "asynq-server",
             "bench",
             "fixtures",
+            "interop-tests",
         ],
         "asynq-core starts nothing in the background",
     ),
@@ -45,6 +50,7 @@ const ONLY_IN: [(&str, &[&str], &str); 5] = [
             "asynq-server/src/connect.rs",
             "asynq-server/src/lib.rs",
             "bench",
+            "interop-tests",
         ],
         "the server names no broker outside of connect",
     ),

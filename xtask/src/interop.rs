@@ -45,7 +45,11 @@ fn build() -> Result<[PathBuf; 2]> {
 
 fn go_build(module: &Path, program: &Path) -> Result {
     let mut command = Command::new("go");
-    command.args(["build", "-o"]).arg(program).arg(".").current_dir(module);
+    command
+        .args(["build", "-o"])
+        .arg(program)
+        .arg(".")
+        .current_dir(module);
     run(&mut command).map_err(|error| {
         format!(
             "{error}\nthe module in {} could not be built; is the Go module proxy within reach?",

@@ -32,13 +32,17 @@ pub(crate) async fn check(program: &GoProgram, database: i64) -> Result<(), Stri
         let mut client = AnyClient::connect(&port, Kind::Ours).await?;
         let waiting = task("to be cancelled", &json!({"do": "wait"}));
         client.enqueue(&waiting).await??;
-        let has = |event: &'static str| move |reports: &[crate::worker::Report]| reports.iter().any(|r| r.event == event);
+        let has = |event: &'static str| {
+            move |reports: &[crate::worker::Report]| reports.iter().any(|r| r.event == event)
+        };
         ledger.wait("the start of a task", PATIENCE, has("start"))?;
         cancel(&port, server).await?;
         ledger.wait("the end of a task that was cancelled", PATIENCE, has("end"))?;
         let end = ledger.of("end", "to be cancelled").next();
         if end.is_none_or(|end| end.error.is_empty()) {
-            return Err(format!("a task that was cancelled on {server:?} ended as {end:?}"));
+            return Err(format!(
+                "a task that was cancelled on {server:?} ended as {end:?}"
+            ));
         }
         process.stop()?;
     }

@@ -41,9 +41,11 @@ impl Dashboard {
         self.requests += 1;
         writeln!(self.input, "{request}").map_err(|error| error.to_string())?;
         let mut line = String::new();
-        self.output.read_line(&mut line).map_err(|error| error.to_string())?;
+        self.output
+            .read_line(&mut line)
+            .map_err(|error| error.to_string())?;
         let answer: Value = serde_json::from_str(&line).map_err(|error| format!("{line:?}: {error}"))?;
-        if !answer["status"].as_u64().is_some_and(|status| status < 300) {
+        if answer["status"].as_u64().is_none_or(|status| status >= 300) {
             return Err(format!("{request}: {answer}"));
         }
         let body = answer["body"].as_str().unwrap_or_default();
@@ -89,9 +91,15 @@ pub(crate) async fn check(path: &Path, program: &GoProgram, database: i64) -> Re
     }
     dashboard.ask("POST /api/queues/default/active_tasks/active:cancel")?;
     let is_cancelled = |reports: &[crate::worker::Report]| {
-        reports.iter().any(|report| report.event == "end" && report.id == "active" && !report.error.is_empty())
+        reports
+            .iter()
+            .any(|report| report.event == "end" && report.id == "active" && !report.error.is_empty())
     };
-    ledger.wait("the end of a task that the dashboard cancelled", PATIENCE, is_cancelled)?;
+    ledger.wait(
+        "the end of a task that the dashboard cancelled",
+        PATIENCE,
+        is_cancelled,
+    )?;
     server.stop()?;
     Ok(dashboard.requests)
 }
@@ -102,12 +110,24 @@ async fn fill(port: &Port, ledger: &mut Ledger) -> Result<(), String> {
     let hour = 3_600_000_000_i64;
     let tasks = [
         ("active", json!({"do": "wait"}), json!({})),
-        ("completed", json!({"do": "ok", "result": "done"}), json!({"retention": hour})),
+        (
+            "completed",
+            json!({"do": "ok", "result": "done"}),
+            json!({"retention": hour}),
+        ),
         ("archived", json!({"do": "skip"}), json!({})),
-        ("scheduled", json!({"do": "ok"}), json!({"process_in": hour + 500_000})),
+        (
+            "scheduled",
+            json!({"do": "ok"}),
+            json!({"process_in": hour + 500_000}),
+        ),
         ("scheduled too", json!({"do": "ok"}), json!({"process_in": hour})),
         ("grouped", json!({"do": "ok"}), json!({"group": "letters"})),
-        ("grouped later", json!({"do": "ok"}), json!({"group": "letters", "process_in": hour})),
+        (
+            "grouped later",
+            json!({"do": "ok"}),
+            json!({"group": "letters", "process_in": hour}),
+        ),
         // In a queue that nobody serves.
         ("pending", json!({"do": "ok"}), json!({"queue": "idle"})),
     ];
@@ -119,7 +139,11 @@ async fn fill(port: &Port, ledger: &mut Ledger) -> Result<(), String> {
         client.enqueue(&task).await??;
     }
     let have_run = |reports: &[crate::worker::Report]| {
-        let has = |event: &str, id: &str| reports.iter().any(|report| report.event == event && report.id == id);
+        let has = |event: &str, id: &str| {
+            reports
+                .iter()
+                .any(|report| report.event == event && report.id == id)
+        };
         has("start", "active") && has("end", "completed") && has("end", "archived")
     };
     ledger.wait("tasks to look at", PATIENCE, have_run)?;
@@ -148,11 +172,21 @@ fn look(dashboard: &mut Dashboard) -> Result<(), String> {
     dashboard.ask("GET /api/queue_stats")?;
     dashboard.ask("GET /api/redis_info")?;
     dashboard.expect("GET /api/queues/idle/pending_tasks", "tasks", 1)?;
-    for (state, tasks) in [("active", 1), ("scheduled", 3), ("retry", 0), ("archived", 1), ("completed", 1)] {
+    for (state, tasks) in [
+        ("active", 1),
+        ("scheduled", 3),
+        ("retry", 0),
+        ("archived", 1),
+        ("completed", 1),
+    ] {
         dashboard.expect(&format!("GET /api/queues/default/{state}_tasks"), "tasks", tasks)?;
     }
     dashboard.expect("GET /api/queues/default/groups", "groups", 1)?;
-    dashboard.expect("GET /api/queues/default/groups/letters/aggregating_tasks", "tasks", 1)?;
+    dashboard.expect(
+        "GET /api/queues/default/groups/letters/aggregating_tasks",
+        "tasks",
+        1,
+    )?;
     dashboard.expect("GET /api/servers", "servers", 1)?;
     dashboard.ask("GET /api/scheduler_entries")?;
     for id in ["active", "completed", "archived", "scheduled", "grouped"] {

@@ -47,7 +47,10 @@ pub(crate) async fn check(
     let enough = tasks * 9 / 10;
     while done(&mut ledger).len() < enough {
         if begun.elapsed() > PATIENCE {
-            return Err(format!("only {} of {tasks} tasks were done", done(&mut ledger).len()));
+            return Err(format!(
+                "only {} of {tasks} tasks were done",
+                done(&mut ledger).len()
+            ));
         }
         tokio::time::sleep(Duration::from_millis(rng.u64(100..700))).await;
         let victim = rng.usize(0..fleet.len());
@@ -60,7 +63,10 @@ pub(crate) async fn check(
     for producer in producers {
         accepted.extend(producer.await.map_err(|error| error.to_string())??);
     }
-    println!("  {} tasks accepted, servers killed: {kills:?}; waiting for the rest", accepted.len());
+    println!(
+        "  {} tasks accepted, servers killed: {kills:?}; waiting for the rest",
+        accepted.len()
+    );
     wait_until_empty(&broker, &mut ledger).await?;
     for server in fleet {
         server.stop()?;
@@ -121,9 +127,9 @@ async fn wait_until_empty(broker: &RedisBroker, ledger: &mut Ledger) -> Result<(
         let mut left = Vec::new();
         for queue in ["default", "low"] {
             let counts = count(broker, queue).await?;
-            let waiting = counts
-                .into_iter()
-                .filter(|(state, count)| !matches!(state, TaskState::Completed | TaskState::Archived) && *count > 0);
+            let waiting = counts.into_iter().filter(|(state, count)| {
+                !matches!(state, TaskState::Completed | TaskState::Archived) && *count > 0
+            });
             left.extend(waiting);
         }
         if left.is_empty() {
@@ -144,7 +150,10 @@ async fn audit(
 ) -> Result<(), String> {
     for queue in ["default", "low"] {
         let counts = count(broker, queue).await?;
-        if let Some((_, archived)) = counts.iter().find(|(state, count)| *state == TaskState::Archived && *count > 0) {
+        if let Some((_, archived)) = counts
+            .iter()
+            .find(|(state, count)| *state == TaskState::Archived && *count > 0)
+        {
             return Err(format!("{archived} tasks of queue {queue} were archived"));
         }
     }
@@ -155,7 +164,11 @@ async fn audit(
     }
     let unknown: Vec<&String> = done.difference(accepted).collect();
     if !unknown.is_empty() {
-        return Err(format!("{} tasks were run that nobody enqueued: {:?}", unknown.len(), unknown[0]));
+        return Err(format!(
+            "{} tasks were run that nobody enqueued: {:?}",
+            unknown.len(),
+            unknown[0]
+        ));
     }
     let ends = ledger
         .reports
@@ -167,7 +180,10 @@ async fn audit(
     // Those that ran when their server was killed, and those of ours whose outcome was on its way.
     let explained = 2 * CONCURRENCY * sailed.kills;
     if sailed.repeated > explained {
-        return Err(format!("{} tasks were done twice, {explained} at most can be explained", sailed.repeated));
+        return Err(format!(
+            "{} tasks were done twice, {explained} at most can be explained",
+            sailed.repeated
+        ));
     }
     Ok(())
 }

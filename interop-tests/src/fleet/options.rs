@@ -58,14 +58,22 @@ pub(crate) async fn check(program: &GoProgram, database: i64, direction: Directi
     refusals(&port, &tasks).await?;
     let process = ServerProcess::start(&port, server, &ledger.sender)?;
     let patience = Duration::from_secs(30);
-    let ids: Vec<(String, usize)> = tasks.iter().map(|one| (id(&one.task).to_owned(), one.attempts)).collect();
+    let ids: Vec<(String, usize)> = tasks
+        .iter()
+        .map(|one| (id(&one.task).to_owned(), one.attempts))
+        .collect();
     ledger.wait("all tasks done", patience, |reports| {
         let mut ends: BTreeMap<&str, usize> = BTreeMap::new();
         for report in reports.iter().filter(|report| report.event == "end") {
             *ends.entry(&report.id).or_default() += 1;
         }
-        let is_merged = reports.iter().any(|report| report.event == "start" && report.task_type == "merged");
-        is_merged && ids.iter().all(|(id, attempts)| ends.get(id.as_str()).copied().unwrap_or(0) >= *attempts)
+        let is_merged = reports
+            .iter()
+            .any(|report| report.event == "start" && report.task_type == "merged");
+        is_merged
+            && ids
+                .iter()
+                .all(|(id, attempts)| ends.get(id.as_str()).copied().unwrap_or(0) >= *attempts)
     })?;
     servers_are_seen(&port, server).await?;
     process.stop()?;
@@ -93,24 +101,42 @@ fn tasks() -> Vec<Expected> {
         task
     };
     let ok = || json!({"do": "ok"});
-    let one = |task, end| Expected { task, attempts: 1, end };
+    let one = |task, end| Expected {
+        task,
+        attempts: 1,
+        end,
+    };
     let mut all = vec![
         one(with("plain", ok(), json!({})), End::Gone),
         one(with("queue", ok(), json!({"queue": "low"})), End::Gone),
         one(
-            with("headers", ok(), json!({"headers": {"trace": "1", "ä": "ö\n", "empty": ""}})),
+            with(
+                "headers",
+                ok(),
+                json!({"headers": {"trace": "1", "ä": "ö\n", "empty": ""}}),
+            ),
             End::Gone,
         ),
         one(with("bytes", ok(), json!({"payload": "00ff0a80"})), End::Gone),
         one(with("no payload", ok(), json!({"payload": null})), End::Gone),
         one(with("timeout", ok(), json!({"timeout": 7_000_000})), End::Gone),
         one(
-            with("deadline", ok(), json!({"deadline": (now / 1_000_000 + 90) * 1_000_000})),
+            with(
+                "deadline",
+                ok(),
+                json!({"deadline": (now / 1_000_000 + 90) * 1_000_000}),
+            ),
             End::Gone,
         ),
         one(with("in", ok(), json!({"process_in": 2_000_000})), End::Gone),
-        one(with("at", ok(), json!({"process_at": now + 2_000_000})), End::Gone),
-        one(with("unique", ok(), json!({"unique": 60_000_000, "type": "unique"})), End::Gone),
+        one(
+            with("at", ok(), json!({"process_at": now + 2_000_000})),
+            End::Gone,
+        ),
+        one(
+            with("unique", ok(), json!({"unique": 60_000_000, "type": "unique"})),
+            End::Gone,
+        ),
         one(
             with(
                 "unique later",
@@ -119,7 +145,10 @@ fn tasks() -> Vec<Expected> {
             ),
             End::Gone,
         ),
-        one(with("retention", ok(), json!({"retention": 600_000_000})), End::Completed),
+        one(
+            with("retention", ok(), json!({"retention": 600_000_000})),
+            End::Completed,
+        ),
         one(
             with(
                 "result",
@@ -128,14 +157,25 @@ fn tasks() -> Vec<Expected> {
             ),
             End::Completed,
         ),
-        one(with("no retry", json!({"do": "fail"}), json!({"max_retry": 0})), End::Archived),
+        one(
+            with("no retry", json!({"do": "fail"}), json!({"max_retry": 0})),
+            End::Archived,
+        ),
         one(with("skip", json!({"do": "skip"}), json!({})), End::Archived),
         one(
-            with("revoke", json!({"do": "revoke"}), json!({"retention": 600_000_000})),
+            with(
+                "revoke",
+                json!({"do": "revoke"}),
+                json!({"retention": 600_000_000}),
+            ),
             End::Gone,
         ),
         Expected {
-            task: with("retries", json!({"do": "ok", "fail_times": 2}), json!({"max_retry": 3})),
+            task: with(
+                "retries",
+                json!({"do": "ok", "fail_times": 2}),
+                json!({"max_retry": 3}),
+            ),
             attempts: 3,
             end: End::Gone,
         },
@@ -170,7 +210,10 @@ async fn refusals(port: &Port, tasks: &[Expected]) -> Result<(), String> {
                 let mut other = expected.task.clone();
                 other["id"] = format!("other {}", id(&expected.task)).into();
                 if client.enqueue(&other).await? != Err("duplicate".to_owned()) {
-                    return Err(format!("{kind:?} accepted a duplicate of {:?}", expected.task["id"]));
+                    return Err(format!(
+                        "{kind:?} accepted a duplicate of {:?}",
+                        expected.task["id"]
+                    ));
                 }
             }
         }
@@ -242,7 +285,11 @@ fn deadline(task: &Value, deadline: i64, began: Instant) -> Result<(), String> {
 
 fn merged(ledger: &Ledger) -> Result<(), String> {
     let mut payloads = Vec::new();
-    for report in ledger.reports.iter().filter(|report| report.event == "start" && report.task_type == "merged") {
+    for report in ledger
+        .reports
+        .iter()
+        .filter(|report| report.event == "start" && report.task_type == "merged")
+    {
         let payload: Value = serde_json::from_slice(&hex::from_json(&report.payload)).unwrap_or_default();
         if payload["group"] != "letters" {
             return Err(format!("a group arrived as {payload}"));
@@ -275,7 +322,9 @@ async fn servers_are_seen(port: &Port, kind: Kind) -> Result<(), String> {
     if by_ours == 1 && by_go.count() == 1 {
         return Ok(());
     }
-    Err(format!("the {kind:?} server is shown as {ours:?} by ours, as {listed} by Go"))
+    Err(format!(
+        "the {kind:?} server is shown as {ours:?} by ours, as {listed} by Go"
+    ))
 }
 
 /// Go's public inspector reads everything.

@@ -43,11 +43,15 @@ impl Port {
 
     pub(crate) fn flush(&self) -> Result<(), String> {
         let mut redis = self.redis()?;
-        redis::cmd("FLUSHDB").exec(&mut redis).map_err(|error| error.to_string())
+        redis::cmd("FLUSHDB")
+            .exec(&mut redis)
+            .map_err(|error| error.to_string())
     }
 
     pub(crate) async fn broker(&self) -> Result<RedisBroker, String> {
-        RedisBroker::connect(&self.url()).await.map_err(|error| error.to_string())
+        RedisBroker::connect(&self.url())
+            .await
+            .map_err(|error| error.to_string())
     }
 
     fn server_command(&self, kind: Kind) -> Result<Command, String> {
@@ -55,14 +59,27 @@ impl Port {
         Ok(match kind {
             Kind::Go => {
                 let mut command = self.program.role("server");
-                command.args(["-db", &database, "-queues", self.queues, "-concurrency", &concurrency]);
+                command.args([
+                    "-db",
+                    &database,
+                    "-queues",
+                    self.queues,
+                    "-concurrency",
+                    &concurrency,
+                ]);
                 command.arg(format!("-aggregate={}", self.merges));
                 command
             }
             Kind::Ours => {
                 let path = std::env::current_exe().map_err(|error| error.to_string())?;
                 let mut command = Command::new(path);
-                command.args(["worker", &self.url(), self.queues, &concurrency, &self.merges.to_string()]);
+                command.args([
+                    "worker",
+                    &self.url(),
+                    self.queues,
+                    &concurrency,
+                    &self.merges.to_string(),
+                ]);
                 command
             }
         })
@@ -219,7 +236,8 @@ impl AnyClient {
                 writeln!(input, "{task}").map_err(|error| error.to_string())?;
                 let mut line = String::new();
                 output.read_line(&mut line).map_err(|error| error.to_string())?;
-                let reply: Value = serde_json::from_str(&line).map_err(|error| format!("{line:?}: {error}"))?;
+                let reply: Value =
+                    serde_json::from_str(&line).map_err(|error| format!("{line:?}: {error}"))?;
                 let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
                 Ok(if reply["ok"].is_null() {
                     Err(text(&reply["err"]["kind"]))
@@ -284,7 +302,10 @@ pub(crate) fn task(id: &str, script: &Value) -> Value {
 pub(crate) async fn count(broker: &RedisBroker, queue: &str) -> Result<Vec<(TaskState, u64)>, String> {
     use asynq_core::broker::Inspect as _;
     let name = asynq_core::QueueName::from_stored(queue);
-    let info = broker.queue_info(&name).await.map_err(|error| error.to_string())?;
+    let info = broker
+        .queue_info(&name)
+        .await
+        .map_err(|error| error.to_string())?;
     let Some(info) = info else { return Ok(Vec::new()) };
     Ok(vec![
         (TaskState::Pending, info.pending),

@@ -26,7 +26,12 @@ const SLACK_MILLIS: i64 = 3_000;
 const NINETY_DAYS_MILLIS: i64 = 90 * 86_400_000;
 
 /// The first difference that is not intended.
-pub(crate) fn compare(go: &KeySpace, ours: &KeySpace, known: &mut Known, met: &mut Met) -> Result<(), String> {
+pub(crate) fn compare(
+    go: &KeySpace,
+    ours: &KeySpace,
+    known: &mut Known,
+    met: &mut Met,
+) -> Result<(), String> {
     let [go, ours] = [named(go, known, 0), named(ours, known, 1)];
     let keys: BTreeSet<&String> = go.keys().chain(ours.keys()).collect();
     for key in keys {
@@ -55,9 +60,12 @@ fn named(keys: &KeySpace, known: &Known, side: usize) -> KeySpace {
         text
     };
     let value = |key: &str, entry: &Entry| match &entry.value {
-        Stored::Sorted(members) if key.ends_with(":aggregation_sets") => {
-            Stored::Sorted(members.iter().map(|(name, score)| (rename(name), *score)).collect())
-        }
+        Stored::Sorted(members) if key.ends_with(":aggregation_sets") => Stored::Sorted(
+            members
+                .iter()
+                .map(|(name, score)| (rename(name), *score))
+                .collect(),
+        ),
         value => value.clone(),
     };
     keys.iter()
@@ -89,7 +97,9 @@ fn entry(key: &str, go: &Entry, ours: &Entry, known: &Known, met: &mut Met) -> R
             task(one, other, known.is_mixed, met)
         }
         (Stored::Hash(one), Stored::Hash(other)) => records(one, other),
-        (Stored::Text(one), Stored::Text(other)) if key.starts_with("asynq:servers:") => record(QUEUES, one, other),
+        (Stored::Text(one), Stored::Text(other)) if key.starts_with("asynq:servers:") => {
+            record(QUEUES, one, other)
+        }
         (Stored::Sorted(one), Stored::Sorted(other)) if rest == "lease" => {
             leases(queue, one, other, known, met)
         }
@@ -137,7 +147,8 @@ fn records(go: &BTreeMap<String, Vec<u8>>, ours: &BTreeMap<String, Vec<u8>>) -> 
     if !go.keys().eq(ours.keys()) {
         return Err(format!("Go has fields {:?}, ours {:?}", go.keys(), ours.keys()));
     }
-    go.iter().try_for_each(|(name, value)| record(NONE, value, &ours[name]))
+    go.iter()
+        .try_for_each(|(name, value)| record(NONE, value, &ours[name]))
 }
 
 fn task(
@@ -166,7 +177,10 @@ fn task(
             _ => return Err(format!("only ours has field {name:?}")),
         };
         if !value.iter().all(u8::is_ascii_digit) || !(is_mixed || belongs.contains(&state)) {
-            return Err(format!("ours has field {name:?} in state {}", String::from_utf8_lossy(state)));
+            return Err(format!(
+                "ours has field {name:?} in state {}",
+                String::from_utf8_lossy(state)
+            ));
         }
         met.note(Difference::ExtraFields);
     }
@@ -187,7 +201,10 @@ fn leases(
         let nonce = known.nonces.get(&(queue.to_owned(), id.clone())).copied();
         let fraction = (score - score.floor()) * f64::from(1 << 20);
         if go[id] != score.floor() || Some(fraction) != nonce.map(f64::from) {
-            return Err(format!("{id} has {} for Go, {score} for ours, nonce {nonce:?}", go[id]));
+            return Err(format!(
+                "{id} has {} for Go, {score} for ours, nonce {nonce:?}",
+                go[id]
+            ));
         }
         if fraction > 0.0 {
             met.note(Difference::LeaseNonce);
@@ -199,7 +216,9 @@ fn leases(
 /// Compares the sets of tasks that wait for a time: it needs the hashes of the tasks.
 pub(crate) fn timed(go: &KeySpace, ours: &KeySpace, met: &mut Met) -> Result<(), String> {
     for (key, entry) in ours {
-        let Some((rest @ ("scheduled" | "retry"), queue)) = parts(key) else { continue };
+        let Some((rest @ ("scheduled" | "retry"), queue)) = parts(key) else {
+            continue;
+        };
         let (Stored::Sorted(ours_set), Some(Stored::Sorted(go_set))) =
             (&entry.value, go.get(key).map(|entry| &entry.value))
         else {
@@ -210,7 +229,8 @@ pub(crate) fn timed(go: &KeySpace, ours: &KeySpace, met: &mut Met) -> Result<(),
         }
         for (id, score) in ours_set {
             let due = field(ours, &format!("asynq:{{{queue}}}:t:{id}"), "due");
-            one_timed(go_set[id], *score, due, met).map_err(|what| format!("{rest} {id} of {queue}: {what}"))?;
+            one_timed(go_set[id], *score, due, met)
+                .map_err(|what| format!("{rest} {id} of {queue}: {what}"))?;
         }
     }
     Ok(())

@@ -27,7 +27,10 @@ impl World<'_> {
             queue: queue_name(task.queue),
             task_type: TYPES[usize::from(task.kind) % 2].into(),
             payload: payload(task.payload).into(),
-            headers: headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            headers: headers
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
             max_retry: task.max_retry.into(),
             retried: 0,
             last_error: String::new(),
@@ -43,7 +46,9 @@ impl World<'_> {
         let at = |at: i64| When::At(Timestamp::from_unix_micros(now.unix_micros() + at));
         NewTask {
             message,
-            placement: task.at.map_or(Placement::Now, |after| Placement::Later(at(after))),
+            placement: task
+                .at
+                .map_or(Placement::Now, |after| Placement::Later(at(after))),
             unique_ttl: task.unique.map(seconds),
         }
     }
@@ -81,7 +86,11 @@ impl World<'_> {
             Placement::Now => None,
         };
         let mut message = message::to_json(&task.message);
-        let lock = self.lock_key(&task.message.queue, &task.message.task_type, &task.message.payload)?;
+        let lock = self.lock_key(
+            &task.message.queue,
+            &task.message.task_type,
+            &task.message.payload,
+        )?;
         if task.unique_ttl.is_some() {
             message["unique_key"] = lock.clone().into();
         }
@@ -92,7 +101,9 @@ impl World<'_> {
             _ => ("add_to_group", TaskState::Aggregating),
         };
         let unique = if task.unique_ttl.is_some() { "_unique" } else { "" };
-        let until = at.unwrap_or(now).saturating_add(task.unique_ttl.unwrap_or_default());
+        let until = at
+            .unwrap_or(now)
+            .saturating_add(task.unique_ttl.unwrap_or_default());
         let answer = self.ask(side, &format!("{base}{unique}"), |request| {
             request
                 .with("message", message.clone())

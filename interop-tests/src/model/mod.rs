@@ -153,8 +153,8 @@ fn run(bench: &mut Bench, ops: &[Op]) -> Result<(), Stop> {
 
 fn is_by_go(op: &Op) -> bool {
     use Op::{
-        Advance, Announce, Dequeue, Enqueue, Extend, Finish, FinishLate, Forward, Inspect, LocksEnd, Look, Merge, Pause, Purge,
-        Reclaim, Recover, Resume, Seal, Withdraw, WriteResult,
+        Advance, Announce, Dequeue, Enqueue, Extend, Finish, FinishLate, Forward, Inspect, LocksEnd, Look,
+        Merge, Pause, Purge, Reclaim, Recover, Resume, Seal, Withdraw, WriteResult,
     };
     match op {
         Enqueue { who, .. }
@@ -170,7 +170,12 @@ fn is_by_go(op: &Op) -> bool {
         | Announce { who, .. }
         | Withdraw { who, .. } => *who == Who::Go,
         Inspect { .. } => true,
-        Advance { .. } | FinishLate { .. } | WriteResult { .. } | Recover { .. } | Merge { .. } | LocksEnd { .. }
+        Advance { .. }
+        | FinishLate { .. }
+        | WriteResult { .. }
+        | Recover { .. }
+        | Merge { .. }
+        | LocksEnd { .. }
         | Look { .. } => false,
     }
 }

@@ -137,8 +137,8 @@ impl Action {
         use Action::{
             ArchiveAllAggregating, ArchiveAllPending, ArchiveAllRetry, ArchiveAllScheduled, ArchiveTask,
             DeleteAllAggregating, DeleteAllArchived, DeleteAllCompleted, DeleteAllPending, DeleteAllRetry,
-            DeleteAllScheduled, DeleteTask, RemoveQueue, RemoveQueueForced, RunAllAggregating, RunAllArchived,
-            RunAllRetry, RunAllScheduled, RunTask, UpdateTaskPayload,
+            DeleteAllScheduled, DeleteTask, RemoveQueue, RemoveQueueForced, RunAllAggregating,
+            RunAllArchived, RunAllRetry, RunAllScheduled, RunTask, UpdateTaskPayload,
         };
         [
             (RunTask, "run_task"),
@@ -360,9 +360,8 @@ fn fraction(rng: &mut Rng, style: Style) -> i64 {
 }
 
 fn new_task(rng: &mut Rng, style: Style, queue: u8) -> NewTask {
-    let mut sometimes = |one_in: u8, values: &[u16]| {
-        (rng.u8(0..one_in) == 0).then(|| values[rng.usize(0..values.len())])
-    };
+    let mut sometimes =
+        |one_in: u8, values: &[u16]| (rng.u8(0..one_in) == 0).then(|| values[rng.usize(0..values.len())]);
     let timeout = sometimes(3, &[1, 30, 1800]);
     let deadline = sometimes(5, &[60, 3600]);
     let retention = sometimes(3, &[1, 60, 3600]);
@@ -380,7 +379,8 @@ fn new_task(rng: &mut Rng, style: Style, queue: u8) -> NewTask {
         retention,
         unique,
         group: (rng.u8(0..3) == 0).then(|| rng.u8(0..2)),
-        at: (rng.u8(0..one_in) == 0).then(|| [-5, 0, 2, 30, 100][rng.usize(0..5)] * SECOND + fraction(rng, style)),
+        at: (rng.u8(0..one_in) == 0)
+            .then(|| [-5, 0, 2, 30, 100][rng.usize(0..5)] * SECOND + fraction(rng, style)),
     }
 }
 

@@ -11,9 +11,6 @@ use crate::differences::Difference;
 use crate::message;
 
 const NINETY_DAYS: i64 = 90 * 86_400;
-/// Whether tasks that are due at the same microsecond become pending in the order of their ids, as in Go. Not yet: the
-/// sort in forward.lua is not stable.
-const TIES_ARE_BY_ID: bool = false;
 
 impl World<'_> {
     pub(super) async fn forward(&mut self, queue: u8, who: Who) -> Step {
@@ -36,7 +33,9 @@ impl World<'_> {
     }
 
     fn forward_by_go(&mut self, side: usize, queue: &QueueName) -> Step {
-        self.must(side, "forward", |request| request.with("queues", vec![queue.as_str()]))?;
+        self.must(side, "forward", |request| {
+            request.with("queues", vec![queue.as_str()])
+        })?;
         self.list_groups(side, queue)
     }
 
@@ -71,23 +70,24 @@ impl World<'_> {
             return Ok(());
         }
         self.command::<i64>(0, &["DEL", &key])?;
-        let words: Vec<&str> = ["RPUSH", &key].into_iter().chain(ours.iter().map(String::as_str)).collect();
+        let words: Vec<&str> = ["RPUSH", &key]
+            .into_iter()
+            .chain(ours.iter().map(String::as_str))
+            .collect();
         self.command::<i64>(0, &words)?;
         self.met(Difference::OrderWithinSecond);
         Ok(())
     }
 
     fn is_in_exact_order(&self, queue: &QueueName, go: &[String], ours: &[String]) -> bool {
-        let due = |id: &String| self.dues.get(&(queue.to_string(), id.clone())).copied();
-        // Newest first.
-        let moved = go.iter().zip(ours).filter(|(one, other)| one != other);
-        let moved: Vec<Option<i64>> = moved.map(|(_, id)| due(id)).collect();
-        moved.windows(2).all(|pair| match pair {
-            [Some(later), Some(earlier)] => {
-                earlier < later || (!TIES_ARE_BY_ID && earlier == later)
-            }
-            _ => false,
-        })
+        // Newest first. Those of the same moment are in the order of their ids, as in Go.
+        let moved: Vec<(Option<i64>, &String)> = go
+            .iter()
+            .zip(ours)
+            .filter(|(one, other)| one != other)
+            .map(|(_, id)| (self.dues.get(&(queue.to_string(), id.clone())).copied(), id))
+            .collect();
+        moved.is_sorted_by(|later, earlier| earlier.0.is_some() && earlier < later)
     }
 
     pub(super) fn has_old_archive(&mut self, queue: &QueueName) -> Result<bool, Stop> {
@@ -188,7 +188,10 @@ impl World<'_> {
         let messages = set["messages"].as_array().cloned().unwrap_or_default();
         Ok(Some(Sealed {
             id,
-            ids: messages.iter().map(|one| message::from_json(one).id.to_string()).collect(),
+            ids: messages
+                .iter()
+                .map(|one| message::from_json(one).id.to_string())
+                .collect(),
             deadline: set["deadline"].as_i64().unwrap_or_default(),
         }))
     }
@@ -233,7 +236,11 @@ impl World<'_> {
     }
 
     /// As Go's aggregator does: enqueue, then delete.
-    fn merge_by_go(&mut self, set: &Set, task: &asynq_core::broker::NewTask) -> Result<Option<Receipt>, Stop> {
+    fn merge_by_go(
+        &mut self,
+        set: &Set,
+        task: &asynq_core::broker::NewTask,
+    ) -> Result<Option<Receipt>, Stop> {
         let key = format!("{}g:{}:{}", prefix(&set.queue), set.group, set.ids[0]);
         let members: Vec<String> = self.command(0, &["ZRANGE", &key, "0", "-1"])?;
         if members.is_empty() {

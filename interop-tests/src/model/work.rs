@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use asynq_core::broker::{Claim, Dequeue as _, Extension, Finish, Finished, LeaseKey, Maintain as _, Settlement};
+use asynq_core::broker::{
+    Claim, Dequeue as _, Extension, Finish, Finished, LeaseKey, Maintain as _, Settlement,
+};
 use asynq_core::{QueueName, TaskId, Timestamp};
 use serde_json::Value;
 
@@ -22,7 +24,10 @@ impl World<'_> {
             Who::Ours => self.dequeue_by_ours(&queues, max).await?,
         };
         let of = |taken: &[Taken]| -> Vec<(Value, i64)> {
-            taken.iter().map(|task| (task.message.clone(), task.expires_at)).collect()
+            taken
+                .iter()
+                .map(|task| (task.message.clone(), task.expires_at))
+                .collect()
         };
         same("tasks taken out", of(&go), of(&ours))?;
         for (go, ours) in go.into_iter().zip(ours) {
@@ -58,7 +63,10 @@ impl World<'_> {
             match self.ask(side, "dequeue", |request| request.with("queues", names.clone()))? {
                 Ok(answer) => taken.push(Taken {
                     message: answer["message"].clone(),
-                    expires_at: answer["expiry"].as_i64().unwrap_or_default().div_euclid(1_000_000),
+                    expires_at: answer["expiry"]
+                        .as_i64()
+                        .unwrap_or_default()
+                        .div_euclid(1_000_000),
                     nonce: 0,
                 }),
                 Err(error) if error.kind == "no_task" => break,
@@ -212,9 +220,18 @@ impl World<'_> {
             let ours = match who {
                 // Go writes whole seconds, so the holder has no nonce any more: only for Go's own.
                 Who::Go if key.nonce == 0 => self.extend_by_go(1, &key)?,
-                _ => match self.broker.extend(std::slice::from_ref(&key), LEASE).await?.as_slice() {
+                _ => match self
+                    .broker
+                    .extend(std::slice::from_ref(&key), LEASE)
+                    .await?
+                    .as_slice()
+                {
                     [Extension::Held { expires_at, .. }] => expires_at.unix_seconds(),
-                    other => return Err(Stop::Differs(format!("extension of a lease that is held: {other:?}"))),
+                    other => {
+                        return Err(Stop::Differs(format!(
+                            "extension of a lease that is held: {other:?}"
+                        )));
+                    }
                 },
             };
             same("extension", expected, ours)?;
@@ -271,7 +288,7 @@ impl World<'_> {
                 expected.push(id);
             }
         }
-        let mut expired = self.broker.expired(&queue, 100).await?;
+        let mut expired = self.broker.expired(&queue, 100).await?.tasks;
         expired.sort_by(|one, other| one.key.id.cmp(&other.key.id));
         expected.sort();
         let found: Vec<TaskId> = expired.iter().map(|task| task.key.id.clone()).collect();

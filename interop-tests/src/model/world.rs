@@ -209,13 +209,17 @@ impl<'a> World<'a> {
             let Some((queue, _)) = key.strip_prefix("asynq:{").and_then(|rest| rest.split_once("}:")) else {
                 continue;
             };
-            let Stored::Sorted(tasks) = &entry.value else { continue };
+            let Stored::Sorted(tasks) = &entry.value else {
+                continue;
+            };
             if !(key.ends_with("}:scheduled") || key.ends_with("}:retry")) {
                 continue;
             }
             for (id, score) in tasks {
                 let exact = field(ours, &format!("asynq:{{{queue}}}:t:{id}"), "due");
-                let due = exact.filter(|due| (due / 1e6).floor() == *score).unwrap_or(score * 1e6);
+                let due = exact
+                    .filter(|due| (due / 1e6).floor() == *score)
+                    .unwrap_or(score * 1e6);
                 self.dues.insert((queue.to_owned(), id.clone()), due as i64);
             }
         }
@@ -236,13 +240,22 @@ impl<'a> World<'a> {
     }
 
     /// An operation of Go's that succeeds.
-    pub(super) fn must(&mut self, side: usize, operation: &str, fill: impl Fn(Request) -> Request) -> Result<Value, Stop> {
+    pub(super) fn must(
+        &mut self,
+        side: usize,
+        operation: &str,
+        fill: impl Fn(Request) -> Request,
+    ) -> Result<Value, Stop> {
         let request = fill(self.request(operation, side));
         Ok(self.bench.go.must(request)?)
     }
 
     /// A command on one of the databases: how intended differences are made up for on Go's side.
-    pub(super) fn command<T: redis::FromRedisValue>(&mut self, side: usize, words: &[&str]) -> Result<T, Stop> {
+    pub(super) fn command<T: redis::FromRedisValue>(
+        &mut self,
+        side: usize,
+        words: &[&str],
+    ) -> Result<T, Stop> {
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
         let (answer,): (T,) = redis::pipe()
@@ -334,4 +347,3 @@ pub(super) fn group_name(number: u8) -> GroupName {
 pub(super) fn prefix(queue: &QueueName) -> String {
     format!("asynq:{{{queue}}}:")
 }
-
