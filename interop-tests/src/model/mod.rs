@@ -154,7 +154,7 @@ fn run(bench: &mut Bench, ops: &[Op]) -> Result<(), Stop> {
 fn is_by_go(op: &Op) -> bool {
     use Op::{
         Advance, Announce, Dequeue, Enqueue, Extend, Finish, FinishLate, Forward, Inspect, LocksEnd, Look,
-        Merge, Pause, Purge, Reclaim, Recover, Resume, Seal, Withdraw, WriteResult,
+        Merge, Pause, Purge, Reclaim, Reconcile, Recover, Resume, Seal, Withdraw, WriteResult,
     };
     match op {
         Enqueue { who, .. }
@@ -176,7 +176,8 @@ fn is_by_go(op: &Op) -> bool {
         | Recover { .. }
         | Merge { .. }
         | LocksEnd { .. }
-        | Look { .. } => false,
+        | Look { .. }
+        | Reconcile { .. } => false,
     }
 }
 

@@ -97,6 +97,10 @@ pub(crate) enum Op {
     Look {
         queue: u8,
     },
+    /// Ours looks for damage. There is none.
+    Reconcile {
+        queue: u8,
+    },
     /// An operation of Go's inspector, on both databases.
     Inspect {
         action: Action,
@@ -307,7 +311,8 @@ fn op(rng: &mut Rng, style: Style) -> Op {
             },
             who,
         },
-        85..=87 => Op::Merge {
+        85 => Op::Reconcile { queue },
+        86..=87 => Op::Merge {
             pick: rng.u16(..),
             task: new_task(rng, style, queue),
         },

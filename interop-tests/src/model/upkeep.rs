@@ -1,6 +1,8 @@
 //! What the background loops of servers do.
 
-use asynq_core::broker::{Aggregate as _, GroupLimits, Inspect as _, Maintain as _, Receipt, SetKey};
+use asynq_core::broker::{
+    Aggregate as _, GroupLimits, Inspect as _, Maintain as _, Receipt, ReconcileCursor, SetKey,
+};
 use asynq_core::{GroupName, QueueName, Timestamp};
 use std::time::Duration;
 
@@ -276,6 +278,19 @@ impl World<'_> {
             self.broker.reclaim(&queue).await?;
         }
         Ok(())
+    }
+
+    pub(super) async fn reconcile(&mut self, queue: u8) -> Step {
+        let queue = queue_name(queue);
+        let mut cursor = ReconcileCursor::default();
+        loop {
+            let reconciled = self.broker.reconcile(&queue, cursor).await?;
+            same("mended", 0, reconciled.total())?;
+            cursor = reconciled.next;
+            if cursor == ReconcileCursor::default() {
+                return Ok(());
+            }
+        }
     }
 
     pub(super) async fn pause(&mut self, queue: u8, who: Who, is_pause: bool) -> Step {

@@ -172,6 +172,7 @@ impl<'a> World<'a> {
             Op::Announce { server, workers, who } => self.announce(*server, workers, *who).await?,
             Op::Withdraw { server, who } => self.withdraw(*server, *who).await?,
             Op::Look { queue } => self.look(*queue).await?,
+            Op::Reconcile { queue } => self.reconcile(*queue).await?,
             Op::Inspect {
                 action,
                 queue,
@@ -327,6 +328,7 @@ fn name(op: &Op) -> &'static str {
         Op::Announce { .. } => "announce",
         Op::Withdraw { .. } => "withdraw",
         Op::Look { .. } => "look",
+        Op::Reconcile { .. } => "reconcile",
         Op::Inspect { action, .. } => action.operation(),
     }
 }
