@@ -19,8 +19,8 @@ use tokio::time::Instant;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Runs one task until it is in `state`, or gone.
-async fn run(
-    builder: ServerBuilder,
+async fn run<S: Clone + Send + Sync + 'static>(
+    builder: ServerBuilder<S>,
     broker: &TestBroker,
     task: impl asynq_server::IntoTask,
     state: Option<TaskState>,
@@ -492,6 +492,7 @@ async fn a_payload_that_does_not_decode_is_archived_with_its_reason() {
     }
     impl Task for Resize {
         const TYPE: &'static str = "image:resize";
+        type Codec = asynq_server::JsonCodec;
     }
     let broker = TestBroker::default();
     let builder = server(&broker).handle_typed(|_, resize: Resize| async move { assert!(resize.width > 0) });
