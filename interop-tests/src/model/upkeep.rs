@@ -6,6 +6,7 @@ use asynq_core::broker::{
 use asynq_core::{GroupName, QueueName, Timestamp};
 use std::time::Duration;
 
+use super::Defects;
 use super::enqueue::micros;
 use super::op::{self, Limits, Who};
 use super::world::{SECOND, Set, Step, Stop, World, group_name, prefix, queue_name, same};
@@ -231,6 +232,10 @@ impl World<'_> {
             id: set.ids[1].clone(),
         };
         let ours = self.broker.finish_set(&key, &task).await?;
+        if self.defects == Defects::PassOver && matches!(ours, Some(Receipt::Accepted { .. })) {
+            // See merge-into-a-removed-queue.json.
+            self.command::<i64>(1, &["SADD", "asynq:queues", task.message.queue.as_str()])?;
+        }
         match (go, ours) {
             (Some(go), Some(ours)) => self.same_receipt(&task, go, ours),
             (go, ours) => same("merged", go, ours),

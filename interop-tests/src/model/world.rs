@@ -10,6 +10,7 @@ use asynq_redis::RedisBroker;
 use redis::Connection;
 use serde_json::Value;
 
+use super::Defects;
 use super::compare::{Known, compare, field, timed};
 use super::op::{Op, Who};
 use crate::differences::{Difference, Met};
@@ -109,13 +110,14 @@ pub(crate) struct World<'a> {
     pub(super) known: Known,
     /// When each task of queue and id becomes due, in microseconds.
     pub(super) dues: BTreeMap<(String, String), i64>,
+    pub(super) defects: Defects,
 }
 
 pub(super) const LEASE: Duration = Duration::from_secs(30);
 pub(super) const SECOND: i64 = 1_000_000;
 
 impl<'a> World<'a> {
-    pub(crate) async fn fresh(bench: &'a mut Bench, is_mixed: bool) -> Result<Self, Stop> {
+    pub(crate) async fn fresh(bench: &'a mut Bench, is_mixed: bool, defects: Defects) -> Result<Self, Stop> {
         // A whole second, so that lifetimes can be compared with what Redis counts from its own time.
         let now = Timestamp::from_unix_seconds(SystemClock.now().unix_seconds());
         let clock = Arc::new(ManualClock::at(now));
@@ -141,6 +143,7 @@ impl<'a> World<'a> {
                 ..Known::default()
             },
             dues: BTreeMap::new(),
+            defects,
         })
     }
 
