@@ -24,17 +24,16 @@ pub(crate) enum Difference {
     ZombieResult,
     CounterExpiry,
     ReadOnlyListing,
-    ServerExpiry,
 }
 
 use Difference::{
     ArchiveTrim, ConflictBeforeDuplicate, CounterExpiry, ExactTime, ExtraFields, Fence, GroupListed,
     GroupUniqueKey, LateMerge, LeaseGrace, LeaseNonce, LockOnConflict, MergeFreesLocks, OrderWithinSecond,
-    ReadOnlyListing, RequeuePendingSince, RetryByItself, ScheduledGroup, ServerExpiry, ZombieResult,
+    ReadOnlyListing, RequeuePendingSince, RetryByItself, ScheduledGroup, ZombieResult,
 };
 
 /// Every difference: its name, and why it is there.
-pub(crate) const TABLE: [(Difference, &str, &str); 20] = [
+pub(crate) const TABLE: [(Difference, &str, &str); 19] = [
     (
         LeaseNonce,
         "lease-nonce",
@@ -129,11 +128,6 @@ pub(crate) const TABLE: [(Difference, &str, &str); 20] = [
         ReadOnlyListing,
         "read-only-listing",
         "listing servers deletes nothing; Go removes what has expired",
-    ),
-    (
-        ServerExpiry,
-        "server-expiry",
-        "a server is not shown any more in the second in which it expires",
     ),
 ];
 
