@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::step::{Result, cargo_command, output};
 
 /// What each crate may depend on, of ours.
-const MAY_USE: [(&str, &[&str]); 7] = [
+const MAY_USE: &[(&str, &[&str])] = &[
     ("asynq-macros", &[]),
     ("asynq-core", &["asynq-macros"]),
     ("asynq-redis", &["asynq-core"]),
@@ -17,14 +17,18 @@ const MAY_USE: [(&str, &[&str]); 7] = [
         "asynq-bench",
         &["asynq-core", "asynq-redis", "asynq-server", "asynq-fixtures"],
     ),
+    (
+        "asynq-interop",
+        &["asynq-core", "asynq-redis", "asynq-server", "asynq-fixtures"],
+    ),
     ("xtask", &[]),
 ];
 
 /// Words that may stand in the sources of some crates only, and why.
-const ONLY_IN: [(&str, &[&str], &str); 5] = [
+const ONLY_IN: &[(&str, &[&str], &str)] = &[
     (
         "asynq:{",
-        &["asynq-redis", "bench"],
+        &["asynq-redis", "bench", "interop-tests"],
         "only asynq-redis knows key names",
     ),
     ("prost::", &["asynq-redis"], "only asynq-redis knows protobuf"),
@@ -36,6 +40,7 @@ const ONLY_IN: [(&str, &[&str], &str); 5] = [
             "asynq-server",
             "bench",
             "fixtures",
+            "interop-tests",
         ],
         "asynq-core starts nothing in the background",
     ),
@@ -46,6 +51,7 @@ const ONLY_IN: [(&str, &[&str], &str); 5] = [
             "asynq-server/src/connect.rs",
             "asynq-server/src/lib.rs",
             "bench",
+            "interop-tests",
         ],
         "the server names no broker outside of connect",
     ),
