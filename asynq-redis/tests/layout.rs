@@ -416,3 +416,20 @@ async fn the_lease_of_a_go_worker_gets_thirty_seconds_of_grace() {
 
     assert_eq!((expired[0].key.nonce, expired[0].started), (0, true));
 }
+
+#[tokio::test]
+async fn tasks_due_at_the_same_moment_become_pending_in_the_order_of_their_ids() {
+    let mut subject = Subject::new().await;
+    let later = |name: &str| NewTask {
+        placement: Placement::Later(When::In(5 * SECOND)),
+        ..task(name)
+    };
+    let names = ["33", "11", "25", "07", "42", "18", "29"];
+    subject.broker.enqueue(&names.map(later)).await.unwrap();
+    subject.clock.advance(5 * SECOND);
+
+    subject.broker.forward(&queue("q")).await.unwrap();
+
+    let pending: Vec<String> = subject.raw("LRANGE asynq:{q}:pending 0 -1").await;
+    assert_eq!(pending, ["42", "33", "29", "25", "18", "11", "07"]);
+}
