@@ -19,6 +19,9 @@ pub(crate) const EXTRACTORS: [&str; 7] = [
     "RawTask",
 ];
 
+/// For so many is `IntoTaskHandler` implemented.
+const MAX_ARGUMENTS: usize = 16;
+
 const LIST: &str = "State<T>, Context, TaskId, QueueName, Attempt, Headers or RawTask";
 
 /// An argument, with the attributes that are not for us.
@@ -74,6 +77,12 @@ pub(crate) fn check_signature(function: &ItemFn, blocking: Option<Span>, errors:
             "`blocking` is for a `fn` that is not async: remove one of the two",
         ),
         _ => {}
+    }
+    if let Some(extra) = signature.inputs.iter().nth(MAX_ARGUMENTS) {
+        errors.at(
+            extra,
+            format!("a task handler has at most {MAX_ARGUMENTS} arguments: put some of them in a struct"),
+        );
     }
     if !signature.generics.params.is_empty() {
         errors.at(

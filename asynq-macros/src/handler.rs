@@ -158,6 +158,7 @@ impl Handler {
                 attr::unknown(&item.key, &HANDLER_OPTIONS, &mut self.errors);
             }
         }
+        payload::check_aliases(&made.options, &mut self.errors);
         self.made_payload = is_payload.then_some(made);
     }
 

@@ -24,40 +24,15 @@ use proc_macro::TokenStream;
 use quote::quote;
 use syn::{DeriveInput, parse_macro_input};
 
-/// `#[derive(Task)]` with the paths of `asynq-core`, which re-exports it under that name.
+// `asynq-core` and `asynq-server` re-export one each as `Task`: they differ in the path of what they generate.
+#[doc = include_str!("derive_task.md")]
 #[proc_macro_derive(CoreTask, attributes(task))]
 pub fn derive_core_task(item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as DeriveInput);
     payload::derive(&item, &quote!(::asynq_core)).into()
 }
 
-/// Makes a type a task payload: `impl Task`, with its name and the options of its tasks.
-///
-/// ```ignore
-/// #[derive(Serialize, Deserialize, Task)]
-/// #[task(name = "email:welcome", queue = "critical", max_retry = 5, timeout = "30s")]
-/// struct WelcomeEmail {
-///     username: String,
-/// }
-/// ```
-///
-/// | option | value | meaning |
-/// |---|---|---|
-/// | `name` | text | the task type; required |
-/// | `alias` | text | another task type with the same payload, such as an earlier name; may be repeated |
-/// | `queue` | text | the queue instead of `default` |
-/// | `max_retry` | number | how often a failed task is tried again, instead of 25 times |
-/// | `timeout` | duration | how long a handler may run, instead of 30 minutes |
-/// | `deadline` | `"2030-01-31T12:00:00Z"` | when a running handler is stopped |
-/// | `retention` | duration | how long the task and its result are kept after success |
-/// | `unique` | duration | how long a second task of the same payload is refused |
-/// | `group` | text | gathers tasks until a server merges them |
-/// | `codec` | `"json"` or a type | how the payload is encoded, instead of as JSON |
-/// | `crate` | path | where `asynq-server` or `asynq-core` is found when it is renamed or re-exported |
-///
-/// Durations are texts such as `"30s"`, `"1h30m"` or `"7d"`, in whole seconds. In place of a literal stands any
-/// constant of the right type: `queue = QUEUE`, `timeout = TIMEOUT` (a `Duration`), `deadline = END` (a `SystemTime`).
-/// All of them can be set again for one task, with the methods of `Configure`.
+#[doc = include_str!("derive_task.md")]
 #[proc_macro_derive(ServerTask, attributes(task))]
 pub fn derive_server_task(item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as DeriveInput);

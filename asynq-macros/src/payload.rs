@@ -69,6 +69,7 @@ fn options(
             unknown(&item.key, errors);
         }
     }
+    check_aliases(&options, errors);
     if !has_name && errors.is_empty() {
         errors.at(
             &item.ident,
@@ -96,6 +97,20 @@ fn task_attributes(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute>
     attributes
         .iter()
         .filter(|attribute| attribute.path().is_ident("task"))
+}
+
+/// Two names of one task that are the same would be two handlers for one type.
+pub(crate) fn check_aliases(options: &PayloadOptions, errors: &mut Errors) {
+    let name = options.name.iter().map(|(_, name)| name);
+    let names: Vec<&TokenStream> = name.chain(&options.aliases).collect();
+    for (place, alias) in names.iter().enumerate().skip(1) {
+        if names[..place]
+            .iter()
+            .any(|other| other.to_string() == alias.to_string())
+        {
+            errors.at(alias, "this is a name of the task already");
+        }
+    }
 }
 
 /// `impl Task` for a type without mistakes.

@@ -26,6 +26,77 @@ fn expansions_are_as_written_down() {
     assert!(seen > 0);
 }
 
+#[test]
+fn no_options_make_the_macros_panic() {
+    let odd = [
+        "",
+        ",",
+        ",,",
+        "=",
+        "name",
+        "name =",
+        "name = =",
+        "name(",
+        "name()",
+        "= \"x\"",
+        "\"x\"",
+        "7",
+        "name = \"x\",",
+        "name = name = name",
+        "name == \"x\"",
+        "crate",
+        "crate = ",
+        "crate = crate",
+        "crate = \"a b\"",
+        "#",
+        "'a",
+        "name = \"x\" \"y\"",
+        "derive()",
+        "name = \"x\", derive(",
+        "payload = a::b, name = \"x\"",
+        "timeout = -1",
+        "timeout = \"\"",
+        "backoff = \"exp(\"",
+        "backoff = \"exp(..)\"",
+        "concurrency = 99999999999999999999",
+        "max_retry = 5i128",
+        "deadline = \"é\"",
+        "r#name = \"x\"",
+        "name = b\"x\"",
+        "name = 'x'",
+        "blocking blocking",
+    ];
+    for options in odd {
+        let Ok(options) = options.parse::<TokenStream>() else {
+            continue;
+        };
+        for item in [
+            "fn f() {}",
+            "async fn f(a: A, (b, c): B, _: State<C>) -> R {}",
+            "fn f(&self, ...) {}",
+            "struct S;",
+            "impl S {}",
+        ] {
+            let item = item.parse().unwrap();
+            crate::handler::expand(options.clone(), item);
+        }
+        let item = syn::parse_quote!(
+            #[task(#options)]
+            struct S<'a, T, const N: usize>;
+        );
+        crate::payload::derive(&item, &quote!(::asynq_core));
+        let item = syn::parse_quote!(
+            #[from_ref(#options)]
+            struct S {
+                #[from_ref(#options)]
+                a: A,
+                b: A,
+            }
+        );
+        crate::from_ref::derive(&item);
+    }
+}
+
 fn compare(input: &Path) {
     let expanded = formatted(&expand(&fs::read_to_string(input).unwrap()));
     let output = input.with_extension("expanded.rs");

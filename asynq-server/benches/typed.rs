@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use asynq_server::Handlers;
 use asynq_server::prelude::*;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde::{Deserialize, Serialize};
@@ -85,5 +86,25 @@ fn whole_way(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, whole_way);
+/// One call of the handler by itself, through the mux.
+fn handler(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut group = criterion.benchmark_group("handler");
+    let counter = Counter::default();
+    let list: fn(Handlers<Counter>) -> Handlers<Counter> = tasks![handle_typed];
+    let mux = list(Handlers::new()).into_mux(counter.clone()).unwrap();
+    let mux = mux.handle("raw", raw(counter));
+    let cx = Context::for_test();
+    for name in ["raw", "typed"] {
+        let task = RawTask::new(name, "null");
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher
+                .to_async(&runtime)
+                .iter(|| mux.process(cx.clone(), task.clone()));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, handler, whole_way);
 criterion_main!(benches);

@@ -484,7 +484,8 @@ pub fn handler_fn<F, A>(function: F) -> HandlerFn<F, A, Async> {
 }
 
 /// As [`handler_fn`], for a function that blocks its thread and is not async. See [`blocking`](crate::blocking) for
-/// what holds for such handlers; how many run at once is set with [`Policy::concurrency`].
+/// what holds for such handlers; how many run at once is set with [`Policy::concurrency`]. With a
+/// [`timeout_cap`](Policy::timeout_cap) an attempt that took longer counts as failed, but only when the function returns.
 pub fn blocking_handler_fn<F, A>(function: F) -> HandlerFn<F, A, Blocking> {
     HandlerFn::new(function)
 }
@@ -528,19 +529,11 @@ impl<F, A, M> IntoTaskHandler<AsItIs> for HandlerFn<F, A, M> {
     }
 }
 
-impl<F: Fn() -> HandlerCall<H, R>, H: Default, R> IntoTaskHandler<()> for F {
-    type Handler = H;
-
-    fn into_task_handler(self) -> H {
-        H::default()
-    }
-}
-
-macro_rules! handler_fn {
-    ($($name:ident $value:ident),*) => {
-        impl<F, H, R, T, $($name),*> IntoTaskHandler<(T, $($name,)*)> for F
+macro_rules! called_by_name {
+    ($($argument:ident)*) => {
+        impl<F, H, R, $($argument),*> IntoTaskHandler<($($argument,)*)> for F
         where
-            F: Fn(T, $($name),*) -> HandlerCall<H, R>,
+            F: Fn($($argument),*) -> HandlerCall<H, R>,
             H: Default,
         {
             type Handler = H;
@@ -549,7 +542,29 @@ macro_rules! handler_fn {
                 H::default()
             }
         }
+    };
+}
 
+called_by_name!();
+called_by_name!(A1);
+called_by_name!(A1 A2);
+called_by_name!(A1 A2 A3);
+called_by_name!(A1 A2 A3 A4);
+called_by_name!(A1 A2 A3 A4 A5);
+called_by_name!(A1 A2 A3 A4 A5 A6);
+called_by_name!(A1 A2 A3 A4 A5 A6 A7);
+called_by_name!(A1 A2 A3 A4 A5 A6 A7 A8);
+called_by_name!(A1 A2 A3 A4 A5 A6 A7 A8 A9);
+called_by_name!(A1 A2 A3 A4 A5 A6 A7 A8 A9 A10);
+called_by_name!(A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11);
+called_by_name!(A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12);
+called_by_name!(A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12 A13);
+called_by_name!(A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12 A13 A14);
+called_by_name!(A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12 A13 A14 A15);
+called_by_name!(A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12 A13 A14 A15 A16);
+
+macro_rules! handler_fn {
+    ($($name:ident $value:ident),*) => {
         impl<S, F, R, T, $($name),*> TaskHandler<S> for HandlerFn<F, (T, $($name,)*), Async>
         where
             S: Send + Sync + 'static,

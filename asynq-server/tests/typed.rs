@@ -598,3 +598,20 @@ async fn a_typed_result_is_waited_for() {
     assert!(matches!(wrong, WaitError::Decode { .. }));
     assert!(matches!(gone, WaitError::NotRetained { .. }));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_payload_that_does_not_decode_says_which_type_field_and_place() {
+    let broker = MemoryBroker::new();
+    let server = run(&broker, (), tasks![measure]).await;
+
+    let bad = RawTask::new("measure", r#"{"unknown": [], "url": 7}"#);
+    let info = Client::new(broker.clone()).enqueue(bad).await.unwrap();
+    let info = until(&broker, &info, TaskState::Archived).await;
+    server.shutdown().await;
+
+    assert_eq!(
+        info.message.last_error,
+        "cannot decode the payload of task type \"measure\": typed::Measure, field `url`: \
+         invalid type: integer `7`, expected a string at line 1 column 24"
+    );
+}
