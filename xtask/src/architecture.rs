@@ -98,7 +98,7 @@ fn check_dependencies(problems: &mut Vec<String>) -> Result {
             .filter_map(|line| line.split_whitespace().next());
         let ours = used.filter(|name| name.starts_with("asynq"));
         for name in ours {
-            if name != package && !allowed.contains(&name) {
+            if name != *package && !allowed.contains(&name) {
                 problems.push(format!("{package} depends on {name}"));
             }
         }
