@@ -1,0 +1,23 @@
+//! Keeps the tasks of asynq in an SQLite file.
+#![forbid(unsafe_code)]
+
+mod aggregate;
+mod broker;
+mod cancel;
+mod config;
+mod dequeue;
+mod enqueue;
+mod error;
+mod finish;
+mod inspect;
+mod maintain;
+mod presence;
+mod queue;
+mod readers;
+mod row;
+mod schema;
+mod watch;
+mod writer;
+
+pub use broker::{SqliteBroker, SqliteBrokerBuilder};
+pub use config::Durability;
