@@ -31,7 +31,7 @@ mod task;
 pub use broker::{
     Aggregate, Broker, Dequeue, Enqueue, Inspect, LeaseKey, Maintain, Now, Page, Presence, QueueInfo,
 };
-pub use client::{Client, DEFAULT_MAX_PAYLOAD, new_task};
+pub use client::{Client, DEFAULT_MAX_PAYLOAD, answer_for, new_task};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp, TokioClock};
 pub use error::{BoxError, BrokerError, EnqueueError};
 pub use handler::{

@@ -34,6 +34,7 @@
 //!
 //! * `memory` (default): the in-memory broker
 //! * `redis`: the Redis broker, wire-compatible with Go asynq
+//! * `sqlite`: the SQLite broker, in a file, without a server
 
 mod aggregator;
 mod backoff;
@@ -63,6 +64,8 @@ mod worker;
 pub use asynq_core::*;
 #[cfg(feature = "redis")]
 pub use asynq_redis::RedisBroker;
+#[cfg(feature = "sqlite")]
+pub use asynq_sqlite::{EnqueueIn, SqliteBroker};
 pub use blocking::blocking;
 pub use builder::ServerBuilder;
 pub use config::{ConfigError, ErrorHandler, Failure, GroupAggregator, IntoAggregated};
@@ -80,6 +83,8 @@ pub mod prelude {
     };
     #[cfg(feature = "redis")]
     pub use asynq_redis::RedisBroker;
+    #[cfg(feature = "sqlite")]
+    pub use asynq_sqlite::{EnqueueIn, SqliteBroker};
 
     pub use crate::{Next, ServeMux, Server, ServerBuilder, blocking, connect};
 }

@@ -16,8 +16,13 @@ mod queue;
 mod readers;
 mod row;
 mod schema;
+#[cfg(test)]
+mod statements;
 mod watch;
+mod within;
 mod writer;
 
 pub use broker::{SqliteBroker, SqliteBrokerBuilder};
 pub use config::Durability;
+pub use sqlx;
+pub use within::EnqueueIn;

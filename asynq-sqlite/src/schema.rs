@@ -47,6 +47,22 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Bro
     transaction.commit().await.map_err(failed)
 }
 
+/// Whether somebody else's connection is to a file with tables that this library knows.
+///
+/// # Errors
+///
+/// [`BrokerError::Config`] if it is not.
+pub(crate) async fn check(connection: &mut SqliteConnection) -> Result<(), BrokerError> {
+    let found = version(connection).await;
+    match found.map_err(|error| broker_error(OPERATION, None, error))? {
+        VERSION => Ok(()),
+        found if found > VERSION => Err(newer(found)),
+        _ => Err(BrokerError::Config(
+            "the file has no tables of asynq, or those of an older version: open it once with SqliteBroker::open".into(),
+        )),
+    }
+}
+
 async fn version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     let has_version: bool = sqlx::query(HAS_VERSION)
         .fetch_one(&mut *connection)
@@ -72,4 +88,9 @@ fn newer(found: i64) -> BrokerError {
         "the file's tables are of version {found}, this library knows up to {VERSION}: a newer version of asynq-sqlite \
          has used the file; update this program, or give it a file of its own"
     ))
+}
+
+#[cfg(test)]
+pub(crate) fn statements() -> Vec<&'static str> {
+    vec![HAS_VERSION, READ_VERSION]
 }
