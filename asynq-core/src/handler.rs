@@ -23,8 +23,8 @@ use crate::task::{RawTask, Task};
 /// Runs tasks. Go: `Handler`.
 ///
 /// Any `Fn(Context, RawTask) -> Future` whose output is [`IntoOutcome`] is one; [`typed`] makes one of a function that
-/// takes a decoded payload, [`blocking`] of one that is not async. Implement the trait for a handler with state of its
-/// own or with its own [`RetryPolicy`].
+/// takes a decoded payload, `blocking` of asynq-server one of a function that is not async. Implement the trait for a
+/// handler with state of its own or with its own [`RetryPolicy`].
 ///
 /// # Cancel safety
 ///

@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use asynq_core::{BrokerError, Clock, Now, QueueName, Timestamp};
+use asynq_core::{Broker, BrokerError, Clock, Now, QueueName, Timestamp};
 use redis::Value;
 
 use crate::config::{Clients, Options};
@@ -29,8 +29,9 @@ pub(crate) struct Inner {
     /// Leases are kept over a connection of their own, so that nothing large is in their way.
     pub(crate) lease_link: Link,
     pub(crate) time: ServerTime,
-    /// When this process last added each queue to the set of queues.
-    pub(crate) published: Mutex<HashMap<QueueName, Instant>>,
+    /// When this process last added each queue to the set of queues, and over which connection: a new one may lead to a
+    /// server that has lost its data.
+    pub(crate) published: Mutex<HashMap<QueueName, (Instant, u64)>>,
     /// Dequeues that may have leased tasks without us knowing.
     pub(crate) in_doubt: Mutex<Vec<InDoubt>>,
 }
@@ -114,6 +115,12 @@ fn refuse_eviction(info: &str) -> Result<(), BrokerError> {
         "the Redis server is set to evict keys (maxmemory-policy {policy}), which loses tasks: set it to noeviction, \
          or allow eviction when you connect"
     )))
+}
+
+impl From<RedisBroker> for Arc<dyn Broker> {
+    fn from(broker: RedisBroker) -> Self {
+        Arc::new(broker)
+    }
 }
 
 impl Now for RedisBroker {

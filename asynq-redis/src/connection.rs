@@ -31,6 +31,7 @@ pub(crate) struct Link {
 
 struct Live {
     connection: MultiplexedConnection,
+    generation: u64,
 }
 
 impl Link {
@@ -94,10 +95,13 @@ impl Link {
             return Err(error.clone());
         }
         let connected = self.connect(operation).await;
-        self.attempts.fetch_add(1, Ordering::AcqRel);
+        let generation = self.attempts.fetch_add(1, Ordering::AcqRel);
         match connected {
             Ok(connection) => {
-                let live = Arc::new(Live { connection });
+                let live = Arc::new(Live {
+                    connection,
+                    generation,
+                });
                 self.current.store(Some(live.clone()));
                 *last_error = None;
                 Ok(live)
@@ -115,6 +119,11 @@ impl Link {
             .get_multiplexed_async_connection_with_config(&config)
             .await
             .map_err(|error| connect_error(operation, error))
+    }
+
+    /// Connects if there is no connection, and says which one there is: another number is another connection.
+    pub(crate) async fn generation(&self, operation: &'static str) -> Result<u64, BrokerError> {
+        Ok(self.live(operation).await?.generation)
     }
 
     /// Makes the next call connect anew, unless somebody did already.

@@ -20,8 +20,10 @@ use crate::wire;
 const OPERATION: &str = "dequeue";
 /// A script takes no more than this in one go, so that others get their turn.
 const TASKS_PER_CALL: usize = 500;
+/// How long to wait before looking again for tasks of a call whose answer was lost.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Nonces go up to this: they are the fraction of a lease's score, in 20 bits.
-pub(crate) const NONCES: u32 = 1 << 20;
+const NONCES: u32 = 1 << 20;
 
 #[async_trait]
 impl Dequeue for RedisBroker {
@@ -35,18 +37,18 @@ impl Dequeue for RedisBroker {
         if queues.is_empty() || max == 0 {
             return Ok(dequeued);
         }
-        self.take_those_in_doubt(queues, max, lease, &mut dequeued)
-            .await?;
-        let max = max - dequeued.tasks.len();
-        if max > 0
-            && let Err(error) = self.take(queues, max, lease, &mut dequeued).await
-        {
-            // What was found again has to be given to the caller.
+        // The guards stay until all is done: a caller that drops the call in between has got nothing.
+        let mut guards = Vec::new();
+        let taken = self
+            .take_all(queues, max, lease, &mut dequeued, &mut guards)
+            .await;
+        if let Err(error) = taken {
             if dequeued.tasks.is_empty() {
                 return Err(error);
             }
-            tracing::warn!(%error, "only tasks of an earlier, unanswered call were taken out");
+            tracing::warn!(%error, "only some of the tasks wanted were taken out");
         }
+        guards.into_iter().for_each(DoubtGuard::answered);
         Ok(dequeued)
     }
 
@@ -74,6 +76,8 @@ pub(crate) struct InDoubt {
     queues: Vec<QueueName>,
     /// The second before which its leases cannot end.
     earliest_expiry: i64,
+    /// When to look for its leases next.
+    look_at: Instant,
     /// After this its leases have expired and it is the recoverer's turn.
     forget_at: Instant,
 }
@@ -113,46 +117,76 @@ struct Taken {
 }
 
 impl RedisBroker {
-    async fn take(
-        &self,
+    /// First what earlier calls leased without an answer, then from the queues, until there are enough or no more.
+    async fn take_all<'a>(
+        &'a self,
         queues: &[QueueName],
         max: usize,
         lease: Duration,
         dequeued: &mut Dequeued,
+        guards: &mut Vec<DoubtGuard<'a>>,
     ) -> Result<(), BrokerError> {
-        let nonce = fastrand::u32(1..NONCES);
-        let mut batch = Batch::new(OPERATION);
-        batch.call(self.dequeue_call(queues, max, lease, nonce));
-        let guard = DoubtGuard {
-            broker: self,
-            doubt: Some(self.doubt(queues, lease, nonce)),
-        };
+        self.take_those_in_doubt(queues, max, lease, dequeued, guards)
+            .await?;
+        loop {
+            let wanted = (max - dequeued.tasks.len()).min(TASKS_PER_CALL);
+            if wanted == 0 {
+                return Ok(());
+            }
+            // Errors of queues are told once, by the last round.
+            dequeued.errors.clear();
+            let (nonce, mut batch) = (draw_nonce(), Batch::new(OPERATION));
+            batch.call(self.dequeue_call(queues, wanted, lease, nonce));
+            let (mut items, guard, taken) = self.take(&batch, queues, nonce, lease).await?;
+            guards.push(guard);
+            let found = read_dequeued(queues, &mut items, &mut dequeued.errors)?;
+            let was_full = found.len() == TASKS_PER_CALL;
+            self.hand_out(found, &taken, dequeued).await;
+            if !was_full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends a call that leases tasks under a nonce. Gives its answer, and a guard for as long as nobody has the tasks.
+    async fn take(
+        &self,
+        batch: &Batch,
+        queues: &[QueueName],
+        nonce: u32,
+        lease: Duration,
+    ) -> Result<(Items, DoubtGuard<'_>, Taken), BrokerError> {
+        let doubt = Some(self.doubt(queues, lease, nonce));
+        let guard = DoubtGuard { broker: self, doubt };
         let sent = self.inner.time.sending();
         let answer = match batch.send(&self.inner.link).await {
-            Ok(answers) => reply::ok(OPERATION, None, answers.into_iter().next().unwrap_or_default()),
+            Ok(answers) => reply::ok(
+                OPERATION,
+                queues.first(),
+                answers.into_iter().next().unwrap_or_default(),
+            ),
             Err(failed) => Err(failed.error),
         };
-        let answer = match answer {
-            Err(error) if error.maybe_applied() => return Err(error),
+        match answer {
             Err(error) => {
-                guard.answered();
-                return Err(error);
+                if !error.maybe_applied() {
+                    guard.answered();
+                }
+                Err(error)
             }
-            Ok(answer) => answer,
-        };
-        let mut items = Items::of(OPERATION, answer)?;
-        let now = items.timestamp()?;
-        self.inner.time.observe(sent, now);
-        let found = read_dequeued(queues, &mut items, &mut dequeued.errors)?;
-        self.hand_out(found, &taken(nonce, now, lease), dequeued).await;
-        guard.answered();
-        Ok(())
+            Ok(answer) => {
+                let mut items = Items::of(OPERATION, answer)?;
+                let now = items.timestamp()?;
+                self.inner.time.observe(sent, now);
+                Ok((items, guard, taken(nonce, now, lease)))
+            }
+        }
     }
 
     fn dequeue_call(&self, queues: &[QueueName], max: usize, lease: Duration, nonce: u32) -> Call {
         let mut call = Call::new(&script::DEQUEUE);
         call.arg(self.inner.time.script_argument())
-            .number(max.min(TASKS_PER_CALL))
+            .number(max)
             .number(micros(lease))
             .number(nonce);
         for queue in queues {
@@ -178,78 +212,89 @@ impl RedisBroker {
             nonce,
             queues: queues.to_vec(),
             earliest_expiry: earliest.unix_seconds(),
+            look_at: Instant::now(),
             forget_at: Instant::now() + lease,
         }
     }
 
     /// Looks for tasks that earlier calls leased without an answer.
-    async fn take_those_in_doubt(
-        &self,
+    async fn take_those_in_doubt<'a>(
+        &'a self,
         queues: &[QueueName],
         max: usize,
         lease: Duration,
         dequeued: &mut Dequeued,
+        guards: &mut Vec<DoubtGuard<'a>>,
     ) -> Result<(), BrokerError> {
-        let doubts: Vec<InDoubt> = {
-            let mut in_doubt = locked(&self.inner.in_doubt);
-            let now = Instant::now();
-            // They stay for a while although they have been looked for: the server may have been too slow to answer,
-            // and carry the call out later.
-            in_doubt.retain(|doubt| doubt.forget_at > now);
-            in_doubt.clone()
-        };
-        for doubt in doubts {
-            for queue in doubt.queues.iter().filter(|queue| queues.contains(queue)) {
-                let room = max - dequeued.tasks.len();
-                if room > 0 {
-                    self.reclaim_leased(&doubt, queue, room, lease, dequeued).await?;
+        let doubts = self.doubts_to_look_into();
+        for queue in queues {
+            let of_queue: Vec<&InDoubt> = doubts
+                .iter()
+                .filter(|doubt| doubt.queues.contains(queue))
+                .collect();
+            let room = (max - dequeued.tasks.len()).min(TASKS_PER_CALL);
+            if of_queue.is_empty() || room == 0 {
+                continue;
+            }
+            // Under a new nonce, so that they are not found again while their holder has not started them.
+            let (nonce, mut batch) = (draw_nonce(), Batch::new(OPERATION));
+            batch.call(self.reclaim_call(&of_queue, queue, room, lease, nonce));
+            match self.take(&batch, std::slice::from_ref(queue), nonce, lease).await {
+                Ok((mut items, guard, taken)) => {
+                    guards.push(guard);
+                    let found = read_tasks(queue, &mut items)?;
+                    if !found.is_empty() {
+                        tracing::info!(%queue, tasks = found.len(), "found tasks of a dequeue whose answer was lost");
+                    }
+                    self.hand_out(found, &taken, dequeued).await;
                 }
+                // The queue's own trouble, which the dequeue that follows tells.
+                Err(BrokerError::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
-    async fn reclaim_leased(
+    /// The dequeues whose leases may still be there. They are looked for again and again until they have expired, though
+    /// not with each call: the server may have been too slow to answer, and carry the call out later.
+    fn doubts_to_look_into(&self) -> Vec<InDoubt> {
+        let mut in_doubt = locked(&self.inner.in_doubt);
+        if in_doubt.is_empty() {
+            return Vec::new();
+        }
+        let now = Instant::now();
+        in_doubt.retain(|doubt| doubt.forget_at > now);
+        let due = in_doubt.iter_mut().filter(|doubt| doubt.look_at <= now);
+        due.map(|doubt| {
+            doubt.look_at = now + LOOK_EVERY;
+            doubt.clone()
+        })
+        .collect()
+    }
+
+    fn reclaim_call(
         &self,
-        doubt: &InDoubt,
+        doubts: &[&InDoubt],
         queue: &QueueName,
         room: usize,
         lease: Duration,
-        dequeued: &mut Dequeued,
-    ) -> Result<(), BrokerError> {
+        nonce: u32,
+    ) -> Call {
         let keys = QueueKeys::new(queue);
+        let earliest_expiry = doubts.iter().map(|doubt| doubt.earliest_expiry).min();
         let mut call = Call::new(&script::RECLAIM_LEASED);
         call.key(keys.lease())
             .arg(self.inner.time.script_argument())
-            .number(room.min(TASKS_PER_CALL))
+            .number(room)
             .number(micros(lease))
-            .number(doubt.nonce)
-            .number(doubt.earliest_expiry)
+            .number(nonce)
+            .number(earliest_expiry.unwrap_or(0))
             .arg(keys.task_prefix());
-        let mut batch = Batch::new(OPERATION);
-        batch.call(call);
-        // Found again but given to nobody is in doubt still: the entry stays in the list.
-        let answer = self
-            .send_idempotent(&batch)
-            .await?
-            .into_iter()
-            .next()
-            .unwrap_or_default();
-        let mut items = match reply::ok(OPERATION, Some(queue), answer) {
-            Ok(answer) => Items::of(OPERATION, answer)?,
-            Err(error) => {
-                dequeued.errors.push((queue.clone(), error));
-                return Ok(());
-            }
-        };
-        let now = items.timestamp()?;
-        let found = read_tasks(queue, &mut items)?;
-        if !found.is_empty() {
-            tracing::info!(%queue, tasks = found.len(), "found tasks of a dequeue whose answer was lost");
+        for doubt in doubts {
+            call.number(doubt.nonce);
         }
-        self.hand_out(found, &taken(doubt.nonce, now, lease), dequeued)
-            .await;
-        Ok(())
+        call
     }
 
     /// Decodes what was found; what cannot be decoded is set aside.
@@ -281,6 +326,10 @@ fn leased(key: LeaseKey, message: TaskMessage, taken: &Taken) -> Leased {
         leased_at: taken.at,
         expires_at: taken.expires_at,
     }
+}
+
+fn draw_nonce() -> u32 {
+    fastrand::u32(1..NONCES)
 }
 
 fn taken(nonce: u32, at: Timestamp, lease: Duration) -> Taken {

@@ -218,7 +218,8 @@ impl RedisBroker {
         is_repeated: bool,
         receipts: &mut [Option<Receipt>],
     ) -> Result<(), BrokerError> {
-        let unpublished = self.unpublished(chunks);
+        let generation = self.inner.link.generation(OPERATION).await?;
+        let unpublished = self.unpublished(chunks, generation);
         let mut batch = Batch::new(OPERATION);
         if !unpublished.is_empty() {
             let mut arguments = vec![keys::QUEUES];
@@ -232,8 +233,9 @@ impl RedisBroker {
         let mut answers = self.send(&batch).await?.into_iter();
         if !unpublished.is_empty() {
             reply::ok(OPERATION, None, answers.next().unwrap_or_default())?;
-            let now = Instant::now();
-            locked(&self.inner.published).extend(unpublished.into_iter().map(|queue| (queue, now)));
+            let published_at = (Instant::now(), generation);
+            let queues = unpublished.into_iter().map(|queue| (queue, published_at));
+            locked(&self.inner.published).extend(queues);
         }
         let mut failed = None;
         for (chunk, answer) in chunks.iter().zip(answers) {
@@ -247,12 +249,12 @@ impl RedisBroker {
     }
 
     /// Queues that are to be added to the set of queues.
-    fn unpublished(&self, chunks: &[&Chunk]) -> Vec<QueueName> {
+    fn unpublished(&self, chunks: &[&Chunk], generation: u64) -> Vec<QueueName> {
         let published = locked(&self.inner.published);
         let is_recent = |queue: &QueueName| {
             published
                 .get(queue)
-                .is_some_and(|at| at.elapsed() < PUBLISH_AGAIN_AFTER)
+                .is_some_and(|(at, over)| at.elapsed() < PUBLISH_AGAIN_AFTER && *over == generation)
         };
         let mut queues: Vec<QueueName> = chunks.iter().map(|chunk| chunk.queue.clone()).collect();
         queues.sort();

@@ -22,8 +22,16 @@ pub(crate) fn connect_error(operation: &'static str, error: RedisError) -> Broke
             operation,
             source: Arc::new(error),
         },
+        Meaning::Other if names_no_database(&error) => {
+            BrokerError::Config("the Redis server has no database of this number".to_owned())
+        }
         _ => unavailable(operation, false, error),
     }
+}
+
+fn names_no_database(error: &RedisError) -> bool {
+    let text = error.to_string();
+    text.contains("DB index") || text.contains("switch database")
 }
 
 /// Of a call that was sent.

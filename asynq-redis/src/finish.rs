@@ -146,12 +146,12 @@ fn item(position: usize, finish: &Finish, now: Timestamp) -> Item {
     };
     match &finish.settlement {
         Settlement::Done { result } => {
-            item.lock_key.clone_from(&message.unique_key);
+            item.lock_key = lock_of(message);
             if !message.retention.is_zero() {
                 complete(&mut item, message, result.as_ref(), now);
             }
         }
-        Settlement::Drop => item.lock_key.clone_from(&message.unique_key),
+        Settlement::Drop => item.lock_key = lock_of(message),
         Settlement::Retry {
             delay,
             error,
@@ -176,6 +176,12 @@ fn item(position: usize, finish: &Finish, now: Timestamp) -> Item {
         }
     }
     item
+}
+
+/// The lock to be released: whatever a message says, only a lock of its queue.
+fn lock_of(message: &TaskMessage) -> Option<String> {
+    let locks = QueueKeys::new(&message.queue).unique_prefix();
+    message.unique_key.clone().filter(|key| key.starts_with(&locks))
 }
 
 fn complete(item: &mut Item, message: &TaskMessage, result: Option<&Bytes>, now: Timestamp) {

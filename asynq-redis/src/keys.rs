@@ -24,6 +24,11 @@ pub(crate) fn workers(id: &str) -> String {
     format!("asynq:workers:{{{id}}}")
 }
 
+/// The [`workers`] key that belongs to a [`server`] key.
+pub(crate) fn workers_of(server_key: &str) -> String {
+    server_key.replacen("asynq:servers:", "asynq:workers:", 1)
+}
+
 /// The keys of one queue. All have the queue's name as hash tag, so they are in one slot of a cluster.
 #[derive(Debug, Clone)]
 pub(crate) struct QueueKeys {
@@ -35,11 +40,6 @@ impl QueueKeys {
         QueueKeys {
             prefix: format!("asynq:{{{queue}}}:"),
         }
-    }
-
-    /// What all keys of the queue begin with.
-    pub(crate) fn prefix(&self) -> &str {
-        &self.prefix
     }
 
     fn with(&self, rest: &str) -> String {
@@ -144,6 +144,11 @@ impl QueueKeys {
         format!("{}t:{id}", self.prefix)
     }
 
+    /// What the key of each uniqueness lock begins with.
+    pub(crate) fn unique_prefix(&self) -> String {
+        self.with("unique:")
+    }
+
     /// STRING with the id of the task that locks out others of its type and payload.
     ///
     /// Go: `base.UniqueKey`. Without payload there is no hash at the end.
@@ -198,6 +203,8 @@ pub(crate) fn escape_glob(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn keys() -> QueueKeys {
@@ -239,6 +246,29 @@ mod tests {
             (4_102_444_799, "2099-12-31"),
         ] {
             assert_eq!(day(Timestamp::from_unix_seconds(seconds)), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn different_names_have_different_keys(
+            first in ("[a{}:t*]{1,6}", "[a{}:tg]{1,6}"),
+            second in ("[a{}:t*]{1,6}", "[a{}:tg]{1,6}"),
+        ) {
+            let key = |(queue, id): &(String, String)| {
+                Some(QueueKeys::new(&QueueName::new(queue).ok()?).task(&TaskId::new(id).ok()?))
+            };
+            if let (Some(one), Some(other)) = (key(&first), key(&second)) {
+                prop_assert_eq!(one == other, first == second);
+            }
+        }
+
+        #[test]
+        fn no_name_is_a_pattern_once_escaped(name in "[a*?^\\[\\]\\\\-]{0,8}") {
+            let escaped = escape_glob(&name);
+            let special = |text: &str| text.chars().filter(|c| !matches!(c, 'a')).count();
+            // Each special character has got one backslash.
+            prop_assert_eq!(escaped.len(), name.len() + special(&name));
         }
     }
 }

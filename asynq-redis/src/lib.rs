@@ -10,6 +10,8 @@
 //! # }
 //! ```
 //!
+//! Redis 6.2 or newer, or Valkey; one server, not yet a cluster. Idle servers are woken by client tracking.
+//!
 //! # For readers of the code
 //!
 //! One file per thing a broker does (`enqueue`, `dequeue`, `finish`, …), each with its Lua scripts in `scripts/`. Key
@@ -31,6 +33,7 @@ mod keys;
 mod lease;
 mod maintain;
 mod presence;
+mod reconcile;
 mod reply;
 mod script;
 mod time;

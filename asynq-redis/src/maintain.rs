@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use asynq_core::broker::{Claim, ExpiredLease, Forwarded, LeaseKey, Purged, ReconcileCursor, Reconciled};
+use asynq_core::broker::{
+    Claim, Expired, ExpiredLease, Forwarded, LeaseKey, Purged, ReconcileCursor, Reconciled,
+};
 use asynq_core::{BrokerError, Maintain, QueueName, TaskId};
 use redis::Value;
 
@@ -41,7 +43,7 @@ impl Maintain for RedisBroker {
         Ok(all)
     }
 
-    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Vec<ExpiredLease>, BrokerError> {
+    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Expired, BrokerError> {
         const OPERATION: &str = "expired";
         let keys = QueueKeys::new(queue);
         let mut call = Call::new(&script::EXPIRED);
@@ -53,23 +55,35 @@ impl Maintain for RedisBroker {
         let answer = self.call_idempotent(OPERATION, queue, call).await?;
         let mut items = Items::of(OPERATION, answer)?;
         log_dropped(OPERATION, queue, &mut items.items()?)?;
-        self.read_expired(queue, items).await
+        let next_expiry = items.optional_timestamp()?;
+        Ok(Expired {
+            tasks: self.read_expired(queue, items).await?,
+            next_expiry,
+        })
     }
 
     async fn purge(&self, queue: &QueueName, limit: usize) -> Result<Purged, BrokerError> {
-        let _ = (queue, limit);
-        Err(BrokerError::Unsupported {
-            operation: "purge",
-            broker: "redis",
+        const OPERATION: &str = "purge";
+        if limit == 0 {
+            return Ok(Purged::default());
+        }
+        let keys = QueueKeys::new(queue);
+        let mut call = Call::new(&script::PURGE);
+        call.key(keys.completed())
+            .key(keys.archived())
+            .arg(self.inner.time.script_argument())
+            .number(limit.min(TASKS_PER_CALL))
+            .arg(keys.task_prefix());
+        let mut items = Items::of(OPERATION, self.call_idempotent(OPERATION, queue, call).await?)?;
+        Ok(Purged {
+            completed: items.count()?,
+            archived: items.count()?,
+            more: items.integer()? == 1,
         })
     }
 
     async fn reconcile(&self, queue: &QueueName, cursor: ReconcileCursor) -> Result<Reconciled, BrokerError> {
-        let _ = (queue, cursor);
-        Err(BrokerError::Unsupported {
-            operation: "reconcile",
-            broker: "redis",
-        })
+        self.reconcile_part(queue, cursor).await
     }
 }
 

@@ -11,31 +11,69 @@ use crate::error::{CallError, is_missing_script};
 /// A Lua script. Its header says what it does.
 pub(crate) struct Script {
     pub(crate) source: &'static str,
+    keys: Keys,
     hash: LazyLock<String>,
 }
 
-/// Declares scripts: each is the text of the libraries named, then its own.
+/// How many keys a script takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    Exactly(usize),
+    /// So many, and some more for each task.
+    AtLeast(usize),
+    /// So many for each queue.
+    MultipleOf(usize),
+}
+
+impl Keys {
+    fn allow(self, number: usize) -> bool {
+        match self {
+            Keys::Exactly(exactly) => number == exactly,
+            Keys::AtLeast(least) => number >= least,
+            Keys::MultipleOf(each) => number.is_multiple_of(each),
+        }
+    }
+}
+
+/// Declares scripts: how many keys each takes, and its text: that of the libraries named, then its own.
 macro_rules! scripts {
-    ($($name:ident = [$($file:literal),+];)+) => {
+    ($($name:ident = $keys:ident($number:literal), [$($file:literal),+];)+) => {
         $(pub(crate) static $name: Script = Script {
             source: concat!($(include_str!(concat!("scripts/", $file, ".lua"))),+),
+            keys: Keys::$keys($number),
             hash: LazyLock::new(|| redis::Script::new($name.source).get_hash().to_owned()),
         };)+
 
         #[cfg(test)]
-        pub(crate) static ALL: &[(&str, &Script)] = &[$((stringify!($name), &$name)),+];
+        static ALL: &[(&str, &Script)] = &[$((stringify!($name), &$name)),+];
     };
 }
 
 scripts! {
-    ENQUEUE = ["lib/common", "lib/insert", "enqueue"];
-    DEQUEUE = ["lib/common", "lib/lease", "dequeue"];
-    RECLAIM_LEASED = ["lib/common", "lib/lease", "reclaim_leased"];
-    FINISH = ["lib/common", "lib/lease", "lib/counters", "finish"];
-    EXTEND = ["lib/common", "lib/lease", "extend"];
-    WRITE_RESULT = ["lib/common", "lib/lease", "write_result"];
-    FORWARD = ["lib/common", "forward"];
-    EXPIRED = ["lib/common", "lib/lease", "expired"];
+    ENQUEUE = AtLeast(3), ["lib/common", "lib/insert", "enqueue"];
+    DEQUEUE = MultipleOf(4), ["lib/common", "lib/lease", "dequeue"];
+    RECLAIM_LEASED = Exactly(1), ["lib/common", "lib/lease", "reclaim_leased"];
+    FINISH = AtLeast(11), ["lib/common", "lib/lease", "lib/counters", "finish"];
+    EXTEND = AtLeast(1), ["lib/common", "lib/lease", "extend"];
+    WRITE_RESULT = Exactly(2), ["lib/common", "lib/lease", "write_result"];
+    FORWARD = Exactly(3), ["lib/common", "forward"];
+    EXPIRED = Exactly(2), ["lib/common", "lib/lease", "expired"];
+    PURGE = Exactly(2), ["lib/common", "lib/delete", "purge"];
+    RECONCILE_ACTIVE = Exactly(2), ["lib/common", "reconcile_active"];
+    RECONCILE_LEASES = Exactly(2), ["lib/common", "reconcile_leases"];
+    RECONCILE_TASKS = AtLeast(9), ["lib/common", "reconcile_tasks"];
+    RECONCILE_GROUPS = AtLeast(2), ["lib/common", "reconcile_groups"];
+    SEAL = Exactly(4), ["lib/common", "seal"];
+    READ_SET = Exactly(1), ["read_set"];
+    DROP_MEMBERS = Exactly(7), ["lib/common", "lib/counters", "drop_members"];
+    FINISH_SET = AtLeast(5), ["lib/common", "lib/insert", "lib/delete", "lib/sets", "finish_set"];
+    CLEAR_SET = Exactly(1), ["lib/common", "lib/delete", "lib/sets", "clear_set"];
+    RECLAIM_SET = Exactly(2), ["lib/common", "reclaim_set"];
+    ANNOUNCE = Exactly(2), ["lib/common", "announce"];
+    QUEUE_INFO = Exactly(12), ["lib/common", "queue_info"];
+    TASK = Exactly(4), ["lib/common", "lib/describe", "task"];
+    TASKS = Exactly(4), ["lib/common", "lib/describe", "tasks"];
+    CANCEL = Exactly(1), ["cancel"];
 }
 
 /// Commands and script calls that go to the server in one round trip.
@@ -75,6 +113,7 @@ impl Call {
     }
 
     fn into_command(self) -> Cmd {
+        debug_assert!(self.script.keys.allow(self.keys.len()), "number of keys");
         let mut command = redis::cmd("EVALSHA");
         command.arg(self.script.hash.as_str()).arg(self.keys.len());
         for part in self.keys.iter().chain(&self.arguments) {
@@ -160,5 +199,92 @@ impl Batch {
             sent => sent,
         }
         .map_err(|failed| failed.error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text of the script itself: what follows the last library.
+    fn header(name: &str, script: &Script) -> String {
+        let file = format!(
+            "{}/src/scripts/{}.lua",
+            env!("CARGO_MANIFEST_DIR"),
+            name.to_lowercase()
+        );
+        let own = std::fs::read_to_string(file).unwrap();
+        assert!(script.source.ends_with(&own), "{name} ends with its own file");
+        own.lines()
+            .take_while(|line| line.starts_with("--"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    /// How many keys a header names: `KEYS[2]` one by one, `KEYS[1…9]` several, `KEYS[10…]` an open number; or
+    /// `KEYS  a, b` in a list, which may be `for each queue`.
+    fn keys_in(header: &str) -> Keys {
+        let mut lines = header
+            .lines()
+            .skip_while(|line| !line.starts_with("-- KEYS"))
+            .peekable();
+        let first = lines
+            .peek()
+            .expect("a line about KEYS")
+            .trim_start_matches("-- KEYS");
+        if !first.starts_with('[') {
+            let rest = lines.skip(1).take_while(|line| line.starts_with("--   "));
+            let list = std::iter::once(first.to_owned())
+                .chain(rest.map(str::to_owned))
+                .collect::<String>();
+            let number = list.matches(',').count() + 1;
+            return if list.contains("for each") {
+                Keys::MultipleOf(number)
+            } else {
+                Keys::Exactly(number)
+            };
+        }
+        let mut highest = 0;
+        for line in header.lines().filter_map(|line| line.strip_prefix("-- KEYS[")) {
+            let range = line.split(']').next().unwrap();
+            match range.split_once('…') {
+                Some((_, "")) => return Keys::AtLeast(highest),
+                Some((_, last)) => highest = last.parse().unwrap(),
+                None => highest = range.parse().unwrap(),
+            }
+        }
+        Keys::Exactly(highest)
+    }
+
+    #[test]
+    fn headers_and_callers_agree_on_the_number_of_keys() {
+        for (name, script) in ALL {
+            assert_eq!(keys_in(&header(name, script)), script.keys, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_header_says_what_comes_back_and_what_go_does() {
+        for (name, script) in ALL {
+            let header = header(name, script);
+            assert!(header.contains("Returns"), "{name}");
+            assert!(header.contains("Go"), "{name}");
+            assert!(header.contains("ARGV") || *name == "CANCEL", "{name}");
+        }
+    }
+
+    #[test]
+    fn every_script_is_declared() {
+        let directory = format!("{}/src/scripts", env!("CARGO_MANIFEST_DIR"));
+        let files = std::fs::read_dir(directory).unwrap().filter(|entry| {
+            entry
+                .as_ref()
+                .unwrap()
+                .path()
+                .extension()
+                .is_some_and(|extension| extension == "lua")
+        });
+
+        assert_eq!(files.count(), ALL.len());
     }
 }

@@ -10,6 +10,7 @@ use asynq_core::{BrokerError, CancelRequest, Demand, QueueName, Signals};
 use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
 
 use crate::broker::RedisBroker;
 use crate::connection::{backoff, connection_config};
@@ -19,6 +20,9 @@ use crate::keys::{self, QueueKeys};
 const OPERATION: &str = "watch";
 /// A connection that nobody closed although its other end is gone is found this soon.
 const CHECK_EVERY: Duration = Duration::from_secs(15);
+
+/// How many attempts to connect may fail before that is worth a warning.
+const WARN_AT: u32 = 3;
 
 /// Whole keys to compare with: a prefix matches longer keys too, such as that of a queue's task.
 struct Watched {
@@ -30,7 +34,11 @@ impl Watched {
     fn new(queues: &[QueueName]) -> Self {
         let keys: Vec<QueueKeys> = queues.iter().map(QueueKeys::new).collect();
         Watched {
-            pending: keys.iter().map(QueueKeys::pending).collect(),
+            // A queue that is resumed has tasks to be taken out, too.
+            pending: keys
+                .iter()
+                .flat_map(|keys| [keys.pending(), keys.paused()])
+                .collect(),
             due: keys
                 .iter()
                 .flat_map(|keys| [keys.scheduled(), keys.retry()])
@@ -50,6 +58,7 @@ struct Listener {
     pushes: UnboundedReceiver<PushInfo>,
     is_armed: bool,
     demand: Demand,
+    demands: watch::Receiver<Demand>,
 }
 
 /// Sets armed to false however the watch ends.
@@ -77,6 +86,10 @@ pub(crate) async fn watch(
                 listener.serve(&watched, signals).await;
                 tracing::info!("the connection that tells of changes was lost");
             }
+            // Once for each time it is away: it may be for hours.
+            Err(error) if failures == WARN_AT => {
+                tracing::warn!(%error, "no connection that tells of changes: they are found by polling");
+            }
             Err(error) => tracing::debug!(%error, failures, "no connection that tells of changes"),
         }
         signals.set_armed(false);
@@ -102,19 +115,27 @@ async fn listen(
     let client = &broker.inner.clients.pushes;
     let connect = client.get_multiplexed_async_connection_with_config(&config);
     let connection = connect.await.map_err(|error| connect_error(OPERATION, error))?;
+    let mut demands = signals.demand();
+    let demand = *demands.borrow_and_update();
     let mut listener = Listener {
         connection,
         pushes,
         is_armed: false,
-        demand: *signals.demand().borrow(),
+        demand,
+        demands,
     };
-    let subscribed = listener.connection.subscribe(keys::CANCEL_CHANNEL).await;
-    subscribed.map_err(|error| connect_error(OPERATION, error))?;
+    listener.subscribe(has_warned).await?;
     listener.arm(watched, signals, has_warned).await?;
     Ok(listener)
 }
 
 impl Listener {
+    /// Listens for tasks to be cancelled. Refused, they are cancelled when their leases are extended.
+    async fn subscribe(&mut self, has_warned: &mut bool) -> Result<(), BrokerError> {
+        let subscribed = self.connection.subscribe(keys::CANCEL_CHANNEL).await;
+        go_on_if_refused(subscribed, "SUBSCRIBE", has_warned).map(|_| ())
+    }
+
     /// Switches tracking on and tells that anything may have changed before. A server that refuses is polled.
     async fn arm(
         &mut self,
@@ -122,18 +143,9 @@ impl Listener {
         signals: &Signals,
         has_warned: &mut bool,
     ) -> Result<(), BrokerError> {
-        match self.track(watched).await {
-            Ok(()) => {
-                self.is_armed = true;
-                signals.set_armed(true);
-            }
-            Err(error) if error.is_io_error() => return Err(connect_error(OPERATION, error)),
-            Err(error) => {
-                if !std::mem::replace(has_warned, true) {
-                    tracing::warn!(%error, "the server does not tell of changes (CLIENT TRACKING); queues are polled");
-                }
-            }
-        }
+        let tracked = self.track(watched).await;
+        self.is_armed = go_on_if_refused(tracked, "CLIENT TRACKING", has_warned)?;
+        signals.set_armed(self.is_armed);
         signals.wake_pending();
         signals.wake_due();
         Ok(())
@@ -155,7 +167,6 @@ impl Listener {
 
     /// Passes on what comes, until the connection is lost.
     async fn serve(&mut self, watched: &Watched, signals: &Signals) {
-        let mut demand = signals.demand();
         let mut check = tokio::time::interval(CHECK_EVERY);
         check.reset();
         loop {
@@ -164,8 +175,8 @@ impl Listener {
                     Some(push) if push.kind != PushKind::Disconnection => pass_on(push, watched, signals),
                     _ => return,
                 },
-                changed = demand.changed(), if self.is_armed => {
-                    let wanted = *demand.borrow_and_update();
+                changed = self.demands.changed(), if self.is_armed => {
+                    let wanted = *self.demands.borrow_and_update();
                     if changed.is_err() || self.change_demand(wanted, watched, signals).await.is_err() {
                         return;
                     }
@@ -205,6 +216,24 @@ impl Listener {
 
     async fn ping(&mut self) -> RedisResult<()> {
         redis::cmd("PING").exec_async(&mut self.connection).await
+    }
+}
+
+/// Whether the server did what it was asked. A server that refuses, an old one or one behind a proxy, is told about once.
+fn go_on_if_refused(
+    asked: RedisResult<()>,
+    command: &str,
+    has_warned: &mut bool,
+) -> Result<bool, BrokerError> {
+    match asked {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_io_error() => Err(connect_error(OPERATION, error)),
+        Err(error) => {
+            if !std::mem::replace(has_warned, true) {
+                tracing::warn!(%error, command, "the server does not tell of changes: they are found by polling");
+            }
+            Ok(false)
+        }
     }
 }
 

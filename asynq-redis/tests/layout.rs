@@ -1,5 +1,7 @@
 //! After each operation the keys are exactly those that Go asynq leaves behind, apart from extra hash fields.
 
+#![allow(clippy::unwrap_used, reason = "all of this is tests, helpers too")]
+
 mod support;
 
 use std::time::Duration;
@@ -358,9 +360,17 @@ async fn an_expired_lease_says_whether_the_task_was_started() {
         .unwrap();
 
     subject.clock.advance(29 * SECOND);
-    assert!(subject.broker.expired(&queue("q"), 10).await.unwrap().is_empty());
+    assert!(
+        subject
+            .broker
+            .expired(&queue("q"), 10)
+            .await
+            .unwrap()
+            .tasks
+            .is_empty()
+    );
     subject.clock.advance(2 * SECOND);
-    let mut expired = subject.broker.expired(&queue("q"), 10).await.unwrap();
+    let mut expired = subject.broker.expired(&queue("q"), 10).await.unwrap().tasks;
     expired.sort_by(|a, b| a.key.id.cmp(&b.key.id));
 
     assert_eq!(expired.len(), 2);
@@ -392,9 +402,17 @@ async fn the_lease_of_a_go_worker_gets_thirty_seconds_of_grace() {
         .await;
 
     subject.clock.advance(59 * SECOND);
-    assert!(subject.broker.expired(&queue("q"), 10).await.unwrap().is_empty());
+    assert!(
+        subject
+            .broker
+            .expired(&queue("q"), 10)
+            .await
+            .unwrap()
+            .tasks
+            .is_empty()
+    );
     subject.clock.advance(SECOND);
-    let expired = subject.broker.expired(&queue("q"), 10).await.unwrap();
+    let expired = subject.broker.expired(&queue("q"), 10).await.unwrap().tasks;
 
     assert_eq!((expired[0].key.nonce, expired[0].started), (0, true));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use asynq_core::broker::{Receipt, SealedSet};
 use asynq_core::{GroupName, IntoTask, QueueName, RawTask, TaskError, new_task};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::config::GroupAggregator;
 use crate::panic::guard_future;
@@ -17,6 +17,9 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(7);
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(250);
 
 pub(crate) async fn run(runtime: Arc<Runtime>) {
+    let Some(aggregator) = &runtime.config.group_aggregator else {
+        return;
+    };
     let news = Seldom::every(Duration::from_secs(60));
     let limits = runtime.config.group_limits;
     // A group is merged at most half as late again as its limits say.
@@ -27,7 +30,7 @@ pub(crate) async fn run(runtime: Arc<Runtime>) {
     let interval = (shortest_limit / 2).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
     while runtime.pause(interval).await {
         for queue in runtime.queues() {
-            if let Err(error) = serve(&runtime, queue).await
+            if let Err(error) = serve(&runtime, &**aggregator, queue).await
                 && news.is_news(queue.as_str())
             {
                 warn!(%queue, error = &error as &dyn std::error::Error, "groups not served; trying again");
@@ -36,15 +39,11 @@ pub(crate) async fn run(runtime: Arc<Runtime>) {
     }
 }
 
-/// Servers without an aggregator bring back stale sets too, as in Go asynq.
-async fn serve(runtime: &Runtime, queue: &QueueName) -> Result<(), asynq_core::BrokerError> {
-    let reclaimed = runtime.broker.reclaim(queue).await?;
-    if reclaimed > 0 {
-        info!(%queue, sets = reclaimed, "tasks that were not merged in time are back in their groups");
-    }
-    let Some(aggregator) = &runtime.config.group_aggregator else {
-        return Ok(());
-    };
+async fn serve(
+    runtime: &Runtime,
+    aggregator: &dyn GroupAggregator,
+    queue: &QueueName,
+) -> Result<(), asynq_core::BrokerError> {
     for group in runtime.broker.groups(queue).await? {
         // A group may hold more than one set's worth.
         while let Some(set) = runtime
@@ -52,7 +51,7 @@ async fn serve(runtime: &Runtime, queue: &QueueName) -> Result<(), asynq_core::B
             .seal(queue, &group, &runtime.config.group_limits)
             .await?
         {
-            merge(runtime, &**aggregator, &group, set).await?;
+            merge(runtime, aggregator, &group, set).await?;
             if runtime.closing.is_cancelled() {
                 return Ok(());
             }

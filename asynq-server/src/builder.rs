@@ -158,7 +158,8 @@ impl ServerBuilder {
         self
     }
 
-    /// How often scheduled tasks are looked at besides the timer for the earliest one; 5 s when not set.
+    /// How often scheduled tasks are looked at besides the timer for the earliest one while the broker does not tell of
+    /// changes; 5 s when not set. While it does, which is the rule, a fifth as often.
     pub fn delayed_task_check_interval(mut self, interval: Duration) -> Self {
         self.config.delayed_task_check_interval = interval;
         self
@@ -178,8 +179,9 @@ impl ServerBuilder {
         self
     }
 
-    /// Is called every health check interval with the broker's answer to a ping. Go: `HealthCheckFunc`.
-    pub fn health_check(mut self, check: impl Fn(Result<(), &BrokerError>) + Send + Sync + 'static) -> Self {
+    /// Is called every health check interval with the error of a ping, or nothing when the broker answered. Go:
+    /// `HealthCheckFunc`.
+    pub fn health_check(mut self, check: impl Fn(Option<&BrokerError>) + Send + Sync + 'static) -> Self {
         self.config.health_check = Some(Arc::new(check));
         self
     }
@@ -239,7 +241,8 @@ impl ServerBuilder {
         self
     }
 
-    /// How often tasks whose worker died are looked for; 5 s when not set. Go asynq: 60 s, fixed.
+    /// Tasks whose worker died are looked for when the next lease ends, and at least this often; 15 s when not set. Go
+    /// asynq: every 60 s, fixed.
     pub fn recover_interval(mut self, interval: Duration) -> Self {
         self.config.recover_interval = interval;
         self

@@ -28,7 +28,7 @@ pub(crate) struct Config {
     pub(crate) retry_policy: Arc<dyn RetryPolicy>,
     pub(crate) is_failure: Arc<dyn Fn(&TaskError) -> bool + Send + Sync>,
     pub(crate) error_handler: Option<Arc<dyn ErrorHandler>>,
-    pub(crate) health_check: Option<Arc<dyn Fn(Result<(), &BrokerError>) + Send + Sync>>,
+    pub(crate) health_check: Option<Arc<HealthCheck>>,
     pub(crate) health_check_interval: Duration,
     pub(crate) group_limits: GroupLimits,
     pub(crate) group_aggregator: Option<Arc<dyn GroupAggregator>>,
@@ -40,6 +40,9 @@ pub(crate) struct Config {
     pub(crate) unknown_task_delay: Duration,
     pub(crate) max_payload: usize,
 }
+
+/// Is given the error of a ping, or nothing when the broker answered.
+pub(crate) type HealthCheck = dyn Fn(Option<&BrokerError>) + Send + Sync;
 
 impl Default for Config {
     fn default() -> Self {
@@ -66,7 +69,7 @@ impl Default for Config {
             group_aggregator: None,
             janitor_interval: Duration::from_secs(8),
             janitor_batch_size: 100,
-            recover_interval: Duration::from_secs(5),
+            recover_interval: Duration::from_secs(15),
             reconcile_interval: Duration::from_secs(60),
             heartbeat_interval: Duration::from_secs(5),
             unknown_task_delay: Duration::from_secs(10),

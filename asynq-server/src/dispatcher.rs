@@ -17,9 +17,6 @@ use crate::worker;
 /// After so long without an idle moment the broker need not tell of new pending tasks.
 const BUSY_AFTER: Duration = Duration::from_secs(2);
 
-/// While the broker tells of new tasks, polling is only a net for messages lost: so much rarer than without.
-const POLLS_WHEN_TOLD: u32 = 5;
-
 /// The only loop that takes tasks out: one round trip for all idle slots.
 pub(crate) async fn run(runtime: Arc<Runtime>) {
     let mut dispatcher = Dispatcher {
@@ -157,12 +154,9 @@ impl Dispatcher {
     fn idle_pause(&mut self) -> Pause {
         self.busy_since = None;
         self.runtime.signals.set_demand(Demand::Idle);
-        let interval = self.runtime.config.task_check_interval;
-        let base = if self.runtime.signals.is_armed() {
-            interval * POLLS_WHEN_TOLD
-        } else {
-            interval
-        };
+        let base = self
+            .runtime
+            .poll_interval(self.runtime.config.task_check_interval);
         // Half to one and a half, so that servers do not poll together.
         let longest = base.mul_f64(0.5 + fastrand::f64());
         let now = Instant::now();

@@ -24,7 +24,7 @@ pub(crate) async fn run(runtime: Arc<Runtime>) {
             };
         }
         // The timer is exact; the interval is a net for what nobody told.
-        let interval = runtime.config.delayed_task_check_interval;
+        let interval = runtime.poll_interval(runtime.config.delayed_task_check_interval);
         let until_due = next_due.map_or(interval, |due| due.saturating_since(runtime.broker.now()));
         if !runtime.pause(SHORTEST_PAUSE).await {
             return;

@@ -11,6 +11,6 @@ pub(crate) async fn run(runtime: Arc<Runtime>) {
     };
     while runtime.pause(runtime.config.health_check_interval).await {
         let answer = runtime.broker.ping().await;
-        guard_or("health check", (), || check(answer.as_ref().map(|()| ())));
+        guard_or("health check", (), || check(answer.as_ref().err()));
     }
 }

@@ -73,6 +73,10 @@ pub use connect::connect;
 pub use mux::{Middleware, Next, PatternError, ServeMux};
 pub use server::{RunError, Server, StartError};
 
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 /// What most programs need: `use asynq_server::prelude::*;`
 pub mod prelude {
     #[cfg(feature = "memory")]

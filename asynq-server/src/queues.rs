@@ -48,6 +48,7 @@ impl QueueOrder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn order(queues: &[(&str, u32)], strict: bool) -> QueueOrder {
         let queues = queues
@@ -57,23 +58,28 @@ mod tests {
         QueueOrder::new(&queues, strict)
     }
 
-    #[test]
-    fn strict_order_is_by_priority() {
-        let order = order(&[("low", 1), ("critical", 6), ("default", 3)], true);
+    proptest! {
+        #[test]
+        fn every_queue_is_in_every_draw_once(
+            queues in prop::collection::btree_map("[a-z]{1,6}", 1u32.., 1..8),
+            strict in any::<bool>(),
+        ) {
+            let named: Vec<(&str, u32)> = queues.iter().map(|(name, priority)| (&**name, *priority)).collect();
 
-        for _ in 0..10 {
-            assert_eq!(order.draw(), ["critical", "default", "low"]);
-        }
-    }
+            let mut drawn = order(&named, strict).draw();
 
-    #[test]
-    fn every_queue_is_in_every_draw_once() {
-        let order = order(&[("a", 1), ("b", 1_000_000_007), ("c", 3)], false);
-
-        for _ in 0..100 {
-            let mut drawn = order.draw();
             drawn.sort();
-            assert_eq!(drawn, ["a", "b", "c"]);
+            prop_assert_eq!(drawn, queues.keys().map(|name| QueueName::new(name).unwrap()).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn strict_order_is_by_priority(queues in prop::collection::btree_map("[a-z]{1,6}", 1u32.., 1..8)) {
+            let named: Vec<(&str, u32)> = queues.iter().map(|(name, priority)| (&**name, *priority)).collect();
+
+            let drawn = order(&named, true).draw();
+
+            let priorities: Vec<u32> = drawn.iter().map(|queue| queues[queue.as_str()]).collect();
+            prop_assert!(priorities.is_sorted_by(|left, right| left >= right), "{:?}", priorities);
         }
     }
 

@@ -81,6 +81,17 @@ impl Runtime {
         }
     }
 
+    /// How often to poll for what the broker tells of at other times. While it does, polling is only a net for messages
+    /// lost, and so much rarer.
+    pub(crate) fn poll_interval(&self, interval: Duration) -> Duration {
+        const RARER_WHEN_TOLD: u32 = 5;
+        if self.signals.is_armed() {
+            interval * RARER_WHEN_TOLD
+        } else {
+            interval
+        }
+    }
+
     /// Waits, or returns false at once when the background loops are to end.
     pub(crate) async fn pause(&self, duration: Duration) -> bool {
         tokio::select! {

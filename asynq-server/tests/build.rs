@@ -1,4 +1,5 @@
 //! What a server refuses to be built with.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::time::Duration;
 

@@ -49,14 +49,25 @@ async fn run() -> Result<(), Error> {
         }
         return Ok(());
     }
-    let own = if wish.redis.is_none() { Some(RedisServer::start()) } else { None };
-    let url = wish.redis.clone().or_else(|| own.as_ref().map(RedisServer::url)).ok_or("no Redis")?;
+    let own = if wish.redis.is_none() {
+        Some(RedisServer::start())
+    } else {
+        None
+    };
+    let url = wish
+        .redis
+        .clone()
+        .or_else(|| own.as_ref().map(RedisServer::url))
+        .ok_or("no Redis")?;
     let mut report = Report::new(wish.json);
     for (name, scenario, about) in SCENARIOS {
         if !wish.names.is_empty() && !wish.names.iter().any(|wanted| name.starts_with(wanted.as_str())) {
             continue;
         }
-        let setting = Setting { url: url.clone(), tasks: wish.tasks };
+        let setting = Setting {
+            url: url.clone(),
+            tasks: wish.tasks,
+        };
         report.begin(name, about);
         for repetition in 1..=wish.repetitions {
             report.progress(repetition, wish.repetitions);
@@ -79,8 +90,14 @@ struct Wish {
 
 impl Wish {
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Self>, Error> {
-        let mut wish =
-            Wish { json: false, list: false, repetitions: 5, tasks: 20_000, redis: None, names: Vec::new() };
+        let mut wish = Wish {
+            json: false,
+            list: false,
+            repetitions: 5,
+            tasks: 20_000,
+            redis: None,
+            names: Vec::new(),
+        };
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
             match arg.as_str() {
@@ -90,7 +107,9 @@ impl Wish {
                 "--tasks" => wish.tasks = value()?.parse::<usize>()?.max(1000),
                 "--redis" => wish.redis = Some(value()?),
                 "--help" | "-h" => return Ok(None),
-                option if option.starts_with('-') => return Err(format!("unknown option {option}\n\n{USAGE}").into()),
+                option if option.starts_with('-') => {
+                    return Err(format!("unknown option {option}\n\n{USAGE}").into());
+                }
                 name => wish.names.push(name.to_owned()),
             }
         }

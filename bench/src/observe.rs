@@ -29,18 +29,32 @@ pub(crate) struct Cost {
 }
 
 pub(crate) async fn observe(redis: &mut MultiplexedConnection) -> Result<Observation, Error> {
-    let info: String = redis::cmd("INFO").arg("cpu").arg("commandstats").query_async(redis).await?;
+    let info: String = redis::cmd("INFO")
+        .arg("cpu")
+        .arg("commandstats")
+        .query_async(redis)
+        .await?;
     let info: BTreeMap<&str, &str> = info.lines().filter_map(|line| line.split_once(':')).collect();
-    let cpu = |name: &str| info.get(name).and_then(|text| text.trim().parse::<f64>().ok()).unwrap_or(f64::NAN);
+    let cpu = |name: &str| {
+        info.get(name)
+            .and_then(|text| text.trim().parse::<f64>().ok())
+            .unwrap_or(f64::NAN)
+    };
     let calls = |line: &str| -> u64 {
-        let first = line.split(',').next().and_then(|field| field.strip_prefix("calls="));
+        let first = line
+            .split(',')
+            .next()
+            .and_then(|field| field.strip_prefix("calls="));
         first.and_then(|text| text.parse().ok()).unwrap_or(0)
     };
     let stats = || info.iter().filter(|(name, _)| name.starts_with("cmdstat_"));
     Ok(Observation {
         worker_cpu: own_cpu(),
         redis_cpu: cpu("used_cpu_user") + cpu("used_cpu_sys"),
-        scripts: stats().filter(|(name, _)| name.ends_with("_evalsha")).map(|(_, line)| calls(line)).sum(),
+        scripts: stats()
+            .filter(|(name, _)| name.ends_with("_evalsha"))
+            .map(|(_, line)| calls(line))
+            .sum(),
         commands: stats()
             .filter(|(name, _)| !name.ends_with("_info") && !name.ends_with("_evalsha"))
             .map(|(_, line)| calls(line))
@@ -51,7 +65,10 @@ pub(crate) async fn observe(redis: &mut MultiplexedConnection) -> Result<Observa
 impl Observation {
     pub(crate) fn until(&self, later: &Observation) -> Cost {
         Cost {
-            worker_cpu: self.worker_cpu.zip(later.worker_cpu).map(|(before, after)| after - before),
+            worker_cpu: self
+                .worker_cpu
+                .zip(later.worker_cpu)
+                .map(|(before, after)| after - before),
             redis_cpu: later.redis_cpu - self.redis_cpu,
             scripts: (later.scripts - self.scripts) as f64,
             commands: (later.commands - self.commands) as f64,
@@ -74,14 +91,17 @@ pub(crate) async fn listen(
     client: &redis::Client,
     duration: Duration,
 ) -> Result<(BTreeMap<String, u64>, BTreeMap<String, u64>), Error> {
-    let mut monitor = client.get_async_monitor().await?;
-    monitor.monitor().await?;
+    let monitor = client.get_async_monitor().await?;
     let mut lines = monitor.into_on_message::<String>();
     let (mut sent, mut inside) = (BTreeMap::new(), BTreeMap::new());
     let _ = tokio::time::timeout(duration, async {
         while let Some(line) = lines.next().await {
             let name = line.split('"').nth(1).unwrap_or_default().to_lowercase();
-            let of = if line.contains(" lua]") { &mut inside } else { &mut sent };
+            let of = if line.contains(" lua]") {
+                &mut inside
+            } else {
+                &mut sent
+            };
             *of.entry(name).or_insert(0) += 1;
         }
     })

@@ -30,9 +30,16 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn new(json: bool) -> Self {
         if !json {
-            println!("{:<16} {:<28} {:>12} {:>25}  unit", "measure", "figure", "median", "(lowest – highest)");
+            println!(
+                "{:<16} {:<28} {:>12} {:>25}  unit",
+                "measure", "figure", "median", "(lowest – highest)"
+            );
         }
-        Report { json, name: "", figures: Vec::new() }
+        Report {
+            json,
+            name: "",
+            figures: Vec::new(),
+        }
     }
 
     pub(crate) fn begin(&mut self, name: &'static str, about: &str) {
@@ -54,7 +61,11 @@ impl Report {
 
     pub(crate) fn add(&mut self, figures: Vec<Figure>) {
         for figure in figures {
-            match self.figures.iter_mut().find(|(known, _)| known.name == figure.name) {
+            match self
+                .figures
+                .iter_mut()
+                .find(|(known, _)| known.name == figure.name)
+            {
                 Some((_, values)) => values.push(figure.value),
                 None => {
                     let value = figure.value;
@@ -84,7 +95,13 @@ impl Report {
                 println!("{object}");
             } else {
                 let range = format!("({} – {})", number(lowest), number(highest));
-                println!("{:<16} {:<28} {:>12} {range:>25}  {}", "", figure.name, number(median), figure.unit);
+                println!(
+                    "{:<16} {:<28} {:>12} {range:>25}  {}",
+                    "",
+                    figure.name,
+                    number(median),
+                    figure.unit
+                );
             }
         }
     }

@@ -16,20 +16,61 @@ use crate::Error;
 use crate::observe::{listen, observe};
 use crate::report::{Figure, figure, percentile};
 
-type Measured = Pin<Box<dyn Future<Output = Result<Vec<Figure>, Error>> + Send>>;
+type Measured = Pin<Box<dyn Future<Output = Result<Vec<Figure>, Error>>>>;
 type Scenario = fn(Setting) -> Measured;
 
 /// Name, measure, and what it measures.
 pub(crate) const SCENARIOS: &[(&str, Scenario, &str)] = &[
-    ("enqueue-1", |s| Box::pin(enqueue(s, 1)), "one client, one task at a time"),
-    ("enqueue-64", |s| Box::pin(enqueue(s, 64)), "one client, 64 tasks in flight"),
-    ("enqueue-batch", |s| Box::pin(enqueue_batches(s)), "one client, batches of 1,000"),
-    ("process-1", |s| Box::pin(process(s, 1)), "a backlog, concurrency 1"),
-    ("process-10", |s| Box::pin(process(s, 10)), "a backlog, concurrency 10"),
-    ("process-100", |s| Box::pin(process(s, 100)), "a backlog, concurrency 100"),
-    ("end-to-end", |s| Box::pin(end_to_end(s)), "64 in flight and concurrency 10 at the same time"),
-    ("pick-up", |s| Box::pin(pick_up(s)), "from enqueue to handler, server idle"),
-    ("scheduled", |s| Box::pin(scheduled(s)), "how late scheduled tasks start"),
+    (
+        "enqueue-1",
+        |s| Box::pin(enqueue(s, 1)),
+        "one client, one task at a time",
+    ),
+    (
+        "enqueue-64",
+        |s| Box::pin(enqueue(s, 64)),
+        "one client, 64 tasks in flight",
+    ),
+    (
+        "enqueue-batch",
+        |s| Box::pin(enqueue_batches(s)),
+        "one client, batches of 1,000",
+    ),
+    (
+        "process-1",
+        |s| Box::pin(process(s, 1)),
+        "a backlog, concurrency 1",
+    ),
+    (
+        "process-10",
+        |s| Box::pin(process(s, 10)),
+        "a backlog, concurrency 10",
+    ),
+    (
+        "process-100",
+        |s| Box::pin(process(s, 100)),
+        "a backlog, concurrency 100",
+    ),
+    (
+        "end-to-end",
+        |s| Box::pin(end_to_end(s)),
+        "64 in flight and concurrency 10 at the same time",
+    ),
+    (
+        "pick-up",
+        |s| Box::pin(pick_up(s)),
+        "from enqueue to handler, server idle",
+    ),
+    (
+        "go-pick-up",
+        |s| Box::pin(go_pick_up(s)),
+        "from the commands of a Go client to handler, server idle",
+    ),
+    (
+        "scheduled",
+        |s| Box::pin(scheduled(s)),
+        "how late scheduled tasks start",
+    ),
     ("idle", |s| Box::pin(idle(s)), "commands of an idle server"),
 ];
 
@@ -48,11 +89,15 @@ impl Setting {
     }
 
     async fn connection(&self) -> Result<MultiplexedConnection, Error> {
-        Ok(redis::Client::open(self.url.as_str())?.get_multiplexed_async_connection().await?)
+        Ok(redis::Client::open(self.url.as_str())?
+            .get_multiplexed_async_connection()
+            .await?)
     }
 
     pub(crate) async fn empty(&self) -> Result<(), Error> {
-        Ok(redis::cmd("FLUSHDB").exec_async(&mut self.connection().await?).await?)
+        Ok(redis::cmd("FLUSHDB")
+            .exec_async(&mut self.connection().await?)
+            .await?)
     }
 }
 
@@ -63,25 +108,41 @@ fn task() -> RawTask {
 async fn enqueue(setting: Setting, in_flight: usize) -> Result<Vec<Figure>, Error> {
     let client = Client::new(setting.broker().await?);
     client.enqueue(task()).await?;
-    let tasks = if in_flight == 1 { setting.tasks / 4 } else { setting.tasks };
+    let tasks = if in_flight == 1 {
+        setting.tasks / 4
+    } else {
+        setting.tasks
+    };
     let begun = Instant::now();
-    let mut answers = futures::stream::iter((0..tasks).map(|_| client.enqueue(task()))).buffer_unordered(in_flight);
+    let mut answers =
+        futures::stream::iter((0..tasks).map(|_| client.enqueue(task()))).buffer_unordered(in_flight);
     while let Some(answer) = answers.next().await {
         answer?;
     }
-    Ok(vec![figure("enqueued", "tasks/s", tasks as f64 / begun.elapsed().as_secs_f64())])
+    Ok(vec![figure(
+        "enqueued",
+        "tasks/s",
+        tasks as f64 / begun.elapsed().as_secs_f64(),
+    )])
 }
 
 async fn enqueue_batches(setting: Setting) -> Result<Vec<Figure>, Error> {
     let client = Client::new(setting.broker().await?);
     let begun = Instant::now();
     preload(&client, setting.tasks).await?;
-    Ok(vec![figure("enqueued", "tasks/s", setting.tasks as f64 / begun.elapsed().as_secs_f64())])
+    Ok(vec![figure(
+        "enqueued",
+        "tasks/s",
+        setting.tasks as f64 / begun.elapsed().as_secs_f64(),
+    )])
 }
 
 async fn preload(client: &Client, tasks: usize) -> Result<(), Error> {
     for begin in (0..tasks).step_by(1000) {
-        for answer in client.enqueue_all((begin..tasks.min(begin + 1000)).map(|_| task())).await {
+        for answer in client
+            .enqueue_all((begin..tasks.min(begin + 1000)).map(|_| task()))
+            .await
+        {
             answer?;
         }
     }
@@ -98,7 +159,13 @@ struct Counter {
 impl Counter {
     fn of(tasks: usize) -> (Self, mpsc::UnboundedReceiver<()>) {
         let (done, receiver) = mpsc::unbounded_channel();
-        (Counter { left: Arc::new(AtomicUsize::new(tasks)), done }, receiver)
+        (
+            Counter {
+                left: Arc::new(AtomicUsize::new(tasks)),
+                done,
+            },
+            receiver,
+        )
     }
 
     fn handler(self) -> impl Handler {
@@ -112,12 +179,18 @@ impl Counter {
 }
 
 async fn process(setting: Setting, concurrency: usize) -> Result<Vec<Figure>, Error> {
-    let tasks = if concurrency == 1 { setting.tasks / 4 } else { setting.tasks };
+    let tasks = if concurrency == 1 {
+        setting.tasks / 4
+    } else {
+        setting.tasks
+    };
     let broker = setting.broker().await?;
     preload(&Client::new(broker.clone()), tasks).await?;
     let (counter, mut done) = Counter::of(tasks);
-    let server =
-        Server::builder(broker.clone()).concurrency(concurrency).handle("bench:", counter.handler()).build()?;
+    let server = Server::builder(broker.clone())
+        .concurrency(concurrency)
+        .handle("bench:", counter.handler())
+        .build()?;
     let mut redis = setting.connection().await?;
 
     let before = observe(&mut redis).await?;
@@ -159,17 +232,72 @@ async fn end_to_end(setting: Setting) -> Result<Vec<Figure>, Error> {
     server.start().await?;
     let client = Client::new(setting.broker().await?);
     let begun = Instant::now();
-    let mut answers = futures::stream::iter((0..setting.tasks).map(|_| client.enqueue(task()))).buffer_unordered(64);
+    let mut answers =
+        futures::stream::iter((0..setting.tasks).map(|_| client.enqueue(task()))).buffer_unordered(64);
     while let Some(answer) = answers.next().await {
         answer?;
     }
     done.recv().await;
     let elapsed = begun.elapsed();
     server.shutdown().await;
-    Ok(vec![figure("enqueued and processed", "tasks/s", setting.tasks as f64 / elapsed.as_secs_f64())])
+    Ok(vec![figure(
+        "enqueued and processed",
+        "tasks/s",
+        setting.tasks as f64 / elapsed.as_secs_f64(),
+    )])
 }
 
 async fn pick_up(setting: Setting) -> Result<Vec<Figure>, Error> {
+    let client = Client::new(setting.broker().await?);
+    latencies(setting, async |_| Ok(client.enqueue(task()).await.map(drop)?)).await
+}
+
+/// The task is stored by a script such as Go's client sends.
+async fn go_pick_up(setting: Setting) -> Result<Vec<Figure>, Error> {
+    let script = redis::Script::new(
+        "redis.call('HSET', KEYS[1], 'msg', ARGV[1], 'state', 'pending', 'pending_since', ARGV[3])
+         redis.call('LPUSH', KEYS[2], ARGV[2])
+         return 1",
+    );
+    let mut redis = setting.connection().await?;
+    redis::cmd("SADD")
+        .arg("asynq:queues")
+        .arg("default")
+        .exec_async(&mut redis)
+        .await?;
+    latencies(setting, async move |n| {
+        let id = format!("task-{n:04}");
+        let mut call = script.key(format!("asynq:{{default}}:t:{id}"));
+        call.key("asynq:{default}:pending")
+            .arg(go_message(&id))
+            .arg(id)
+            .arg(1);
+        Ok(call.invoke_async::<()>(&mut redis).await?)
+    })
+    .await
+}
+
+/// Type, payload, id, queue, 25 retries, half an hour, as protobuf.
+fn go_message(id: &str) -> Vec<u8> {
+    let mut message = Vec::new();
+    for (field, bytes) in [
+        (1, b"bench:task".as_slice()),
+        (2, &PAYLOAD),
+        (3, id.as_bytes()),
+        (4, b"default"),
+    ] {
+        message.extend([field << 3 | 2, bytes.len() as u8]);
+        message.extend(bytes);
+    }
+    message.extend([5 << 3, 25, 8 << 3, 0x88, 0x0e]);
+    message
+}
+
+/// From before a task is stored to its handler, one task after the other.
+async fn latencies(
+    setting: Setting,
+    mut store: impl AsyncFnMut(usize) -> Result<(), Error>,
+) -> Result<Vec<Figure>, Error> {
     const SAMPLES: usize = 200;
     let (started, mut starts) = mpsc::unbounded_channel();
     let server = Server::builder(setting.broker().await?)
@@ -180,12 +308,11 @@ async fn pick_up(setting: Setting) -> Result<Vec<Figure>, Error> {
         })
         .build()?;
     server.start().await?;
-    let client = Client::new(setting.broker().await?);
     tokio::time::sleep(Duration::from_millis(500)).await;
     let mut latencies = Vec::with_capacity(SAMPLES);
-    for _ in 0..SAMPLES {
+    for n in 0..SAMPLES {
         let begun = Instant::now();
-        client.enqueue(task()).await?;
+        store(n).await?;
         let started = starts.recv().await.ok_or("the server ended")?;
         latencies.push((started - begun).as_secs_f64() * 1e3);
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -220,7 +347,10 @@ async fn scheduled(setting: Setting) -> Result<Vec<Figure>, Error> {
     for n in 0..SAMPLES {
         let delay = Duration::from_millis(300 + 15 * n as u64);
         let info = client.enqueue(task().process_in(delay)).await?;
-        due.insert(info.id().to_string(), info.next_process_at.ok_or("not scheduled")?);
+        due.insert(
+            info.id().to_string(),
+            info.next_process_at.ok_or("not scheduled")?,
+        );
     }
     let mut lateness = Vec::with_capacity(SAMPLES);
     for _ in 0..SAMPLES {
@@ -240,7 +370,10 @@ async fn idle(setting: Setting) -> Result<Vec<Figure>, Error> {
     let broker = setting.broker().await?;
     // The queue exists and is empty.
     let (counter, mut done) = Counter::of(1);
-    let server = Server::builder(broker.clone()).concurrency(10).handle("bench:", counter.handler()).build()?;
+    let server = Server::builder(broker.clone())
+        .concurrency(10)
+        .handle("bench:", counter.handler())
+        .build()?;
     server.start().await?;
     Client::new(broker).enqueue(task()).await?;
     done.recv().await;

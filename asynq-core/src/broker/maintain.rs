@@ -23,7 +23,7 @@ pub trait Maintain: Send + Sync + 'static {
     /// Up to `limit` active tasks whose lease has expired. A lease of a holder without nonce counts as expired only
     /// thirty seconds later, as in Go asynq, since its clock may differ. Undecodable ones are set aside as archived
     /// and left out. Go: `ListLeaseExpired`.
-    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Vec<ExpiredLease>, BrokerError>;
+    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Expired, BrokerError>;
 
     /// Deletes completed tasks whose retention has passed, archived tasks older than 90 days, and the oldest of more
     /// than 10,000 archived ones: up to `limit` of all together. Their uniqueness locks are released. Go: `DeleteExpiredCompletedTasks`, and the trimming in `Archive`.
@@ -44,6 +44,16 @@ pub struct Forwarded {
     pub next_due: Option<Timestamp>,
     /// There are more that are due: call again.
     pub more: bool,
+}
+
+/// What [`expired`](Maintain::expired) found.
+#[derive(Debug, Clone, Default)]
+pub struct Expired {
+    /// Active tasks whose lease has expired.
+    pub tasks: Vec<ExpiredLease>,
+    /// When the next lease expires unless it is extended, if there is any: no need to look again before, but for leases
+    /// that are given meanwhile.
+    pub next_expiry: Option<Timestamp>,
 }
 
 /// An active task whose lease has expired.

@@ -34,7 +34,7 @@ pub use dequeue::{
 };
 pub use enqueue::{Enqueue, NewTask, Placement, Receipt};
 pub use inspect::{Inspect, Page, QueueInfo};
-pub use maintain::{ExpiredLease, Forwarded, Maintain, Purged, ReconcileCursor, Reconciled};
+pub use maintain::{Expired, ExpiredLease, Forwarded, Maintain, Purged, ReconcileCursor, Reconciled};
 pub use presence::{Presence, ServerId, ServerInfo, WorkerInfo};
 
 use crate::clock::Timestamp;

@@ -294,7 +294,7 @@ impl Subject {
 
     /// The leases of the default queue that have expired.
     pub(super) async fn expired(&self) -> Vec<ExpiredLease> {
-        self.broker.expired(&default_queue(), 1000).await.unwrap()
+        self.broker.expired(&default_queue(), 1000).await.unwrap().tasks
     }
 
     /// Forwards until nothing more is due, and says how many tasks were moved.

@@ -171,8 +171,25 @@ pub async fn the_leases_of_the_same_id_in_two_queues_are_two(subject: &Subject) 
 
     subject.advance(secs(20));
 
-    assert!(subject.broker.expired(&queue("q1"), 10).await.unwrap().is_empty());
-    assert_eq!(subject.broker.expired(&queue("q2"), 10).await.unwrap().len(), 1);
+    assert!(
+        subject
+            .broker
+            .expired(&queue("q1"), 10)
+            .await
+            .unwrap()
+            .tasks
+            .is_empty()
+    );
+    assert_eq!(
+        subject
+            .broker
+            .expired(&queue("q2"), 10)
+            .await
+            .unwrap()
+            .tasks
+            .len(),
+        1
+    );
 }
 
 pub async fn a_cancelled_task_is_told_at_its_next_extension(subject: &Subject) {

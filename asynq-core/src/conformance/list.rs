@@ -147,6 +147,7 @@ macro_rules! broker_conformance {
                 a_lease_is_expired_after_its_end_and_not_before,
                 looking_for_expired_leases_changes_nothing,
                 no_more_expired_leases_are_told_than_asked_for,
+                the_end_of_the_next_lease_is_told,
                 expired_leases_of_another_queue_are_not_told,
                 a_task_is_not_started_until_its_lease_is_extended,
                 the_next_attempt_counts_as_not_started_again,

@@ -36,13 +36,50 @@ pub async fn no_more_expired_leases_are_told_than_asked_for(subject: &Subject) {
     subject.advance(PAST_LEASE);
 
     assert_eq!(
-        subject.broker.expired(&default_queue(), 2).await.unwrap().len(),
+        subject
+            .broker
+            .expired(&default_queue(), 2)
+            .await
+            .unwrap()
+            .tasks
+            .len(),
         2
     );
     assert_eq!(
-        subject.broker.expired(&default_queue(), 0).await.unwrap().len(),
+        subject
+            .broker
+            .expired(&default_queue(), 0)
+            .await
+            .unwrap()
+            .tasks
+            .len(),
         0
     );
+}
+
+pub async fn the_end_of_the_next_lease_is_told(subject: &Subject) {
+    assert_eq!(
+        subject
+            .broker
+            .expired(&default_queue(), 10)
+            .await
+            .unwrap()
+            .next_expiry,
+        None
+    );
+    subject.enqueue_and_take(task("a")).await;
+    subject.advance(secs(20));
+    let later = subject.enqueue_and_take(task("b")).await;
+
+    subject.advance(secs(15));
+
+    let found = subject.broker.expired(&default_queue(), 10).await.unwrap();
+    assert_eq!(found.tasks.len(), 1);
+    let told = found.next_expiry.expect("there is one lease more");
+    let apart = told
+        .saturating_since(later.expires_at)
+        .max(later.expires_at.saturating_since(told));
+    assert!(apart <= secs(1), "{told} instead of {}", later.expires_at);
 }
 
 pub async fn expired_leases_of_another_queue_are_not_told(subject: &Subject) {

@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::broker::{ExpiredLease, Forwarded, LeaseKey, Maintain, Now, Purged, ReconcileCursor, Reconciled};
+use crate::broker::{
+    Expired, ExpiredLease, Forwarded, LeaseKey, Maintain, Now, Purged, ReconcileCursor, Reconciled,
+};
 use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::names::{QueueName, TaskId};
@@ -31,7 +33,7 @@ impl Maintain for MemoryBroker {
         Ok(forwarded)
     }
 
-    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Vec<ExpiredLease>, BrokerError> {
+    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Expired, BrokerError> {
         let now = self.now();
         let state = self.state();
         Ok(state
@@ -96,7 +98,15 @@ impl Queue {
         }
     }
 
-    fn expired(&self, queue: &QueueName, limit: usize, now: Timestamp) -> Vec<ExpiredLease> {
+    fn expired(&self, queue: &QueueName, limit: usize, now: Timestamp) -> Expired {
+        let next = self.active.iter().find(|(slot, _)| slot.at > now);
+        Expired {
+            tasks: self.expired_tasks(queue, limit, now),
+            next_expiry: next.map(|(slot, _)| slot.at),
+        }
+    }
+
+    fn expired_tasks(&self, queue: &QueueName, limit: usize, now: Timestamp) -> Vec<ExpiredLease> {
         self.active
             .iter()
             .take_while(|(slot, _)| slot.at <= now)

@@ -8,7 +8,7 @@
 -- ARGV[2]  how many at most
 -- ARGV[3]  what the keys of the queue's tasks begin with
 --
--- Returns the ids that were dropped, then for each task: id, nonce, message, 1 if it was started, how often it was lost.
+-- Returns the ids that were dropped, the score of the next lease to expire or '', then for each task: id, nonce, message, 1 if it was started, how often it was lost.
 
 local now = now_micros(ARGV[1])
 local limit = tonumber(ARGV[2])
@@ -21,14 +21,25 @@ if err then
 end
 
 local dropped, remains = {}, {}
-local reply = {dropped}
-local found = 0
+local reply = {dropped, ''}
+local found, next_expiry = 0, nil
+
+-- A lease that is past its score but within its grace, or the first that is not past it.
+local function note_next(score)
+  local expiry = expires_at(score)
+  if not next_expiry or expiry < next_expiry then
+    next_expiry = expiry
+  end
+end
+
 for page = 0, PAGES_AT_MOST - 1 do
   local entries = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.17g', now / 1000000), 'WITHSCORES',
     'LIMIT', page * PAGE, PAGE)
   for i = 1, #entries, 2 do
     local id, score = entries[i], tonumber(entries[i + 1])
-    if found < limit and has_expired(score, now) then
+    if not has_expired(score, now) then
+      note_next(score)
+    elseif found < limit then
       local key = ARGV[3] .. id
       local task = redis.pcall('HMGET', key, 'msg', 'started', 'lost')
       if task.err or not task[1] then
@@ -50,6 +61,15 @@ for page = 0, PAGES_AT_MOST - 1 do
   if #entries < 2 * PAGE or found >= limit then
     break
   end
+end
+
+local first = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.17g', now / 1000000), '+inf', 'WITHSCORES',
+  'LIMIT', 0, 1)
+if first[2] then
+  note_next(tonumber(first[2]))
+end
+if next_expiry then
+  reply[2] = whole(next_expiry * 1000000)
 end
 
 for _, id in ipairs(dropped) do

@@ -136,9 +136,11 @@ SETTLE.quarantine = SETTLE.archive
 function SETTLE.requeue(task)
   redis.call('RPUSH', pending, task.id)
   write(task, 'pending', 'pending_since', nanos(now))
-  redis.call('HDEL', task.key, 'started', 'cancel')
   if task.number == 1 then
+    redis.call('HDEL', task.key, 'started', 'cancel')
     redis.call('HINCRBY', task.key, 'lost', 1)
+  else
+    redis.call('HDEL', task.key, 'started', 'cancel', 'lost')
   end
 end
 

@@ -1,7 +1,8 @@
 //! What the tests of this crate share.
 
-#![allow(dead_code, reason = "each test binary uses its own part")]
-#![allow(clippy::missing_panics_doc, missing_docs)]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+
+pub mod proxy;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

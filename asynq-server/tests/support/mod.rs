@@ -1,5 +1,6 @@
 //! What the tests of the server share: a broker that can be made to fail, and a few short cuts.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -155,7 +156,7 @@ impl Maintain for TestBroker {
         self.check("forward")?;
         self.inner.forward(queue).await
     }
-    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Vec<ExpiredLease>, BrokerError> {
+    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Expired, BrokerError> {
         self.inner.expired(queue, limit).await
     }
     async fn purge(&self, queue: &QueueName, limit: usize) -> Result<Purged, BrokerError> {

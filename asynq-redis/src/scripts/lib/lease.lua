@@ -14,12 +14,16 @@ local function lease_score(now, lease_micros, nonce)
   return string.format('%.17g', math.floor((now + lease_micros) / 1000000) + nonce / NONCES)
 end
 
-local function has_expired(score, now)
-  local at = now / 1000000
+-- The second from which on somebody else may take the task.
+local function expires_at(score)
   if score == math.floor(score) then
-    return at >= score + GO_GRACE
+    return score + GO_GRACE
   end
-  return at >= score
+  return score
+end
+
+local function has_expired(score, now)
+  return now / 1000000 >= expires_at(score)
 end
 
 -- Whether the task is held under this nonce. Reads only.
