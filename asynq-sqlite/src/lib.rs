@@ -12,6 +12,7 @@ mod finish;
 mod inspect;
 mod maintain;
 mod presence;
+mod purge;
 mod queue;
 mod readers;
 mod row;

@@ -1,8 +1,7 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use asynq_core::broker::{ExpiredLease, Forwarded, Purged, ReconcileCursor, Reconciled};
+use asynq_core::broker::{Expired, ExpiredLease, Forwarded, Purged, ReconcileCursor, Reconciled};
 use asynq_core::{BrokerError, LeaseKey, Maintain, Now, QueueName, Timestamp};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -10,16 +9,13 @@ use sqlx::{Row, SqliteConnection};
 use crate::broker::SqliteBroker;
 use crate::dequeue::decode_or_set_aside;
 use crate::error::broker_error;
-use crate::queue::{places, release, utc_day};
+use crate::purge::Purge;
+use crate::queue::places;
 use crate::row::{Undecodable, message, message_columns, small, value};
 use crate::writer::{Operation, Transaction};
 
 /// How many tasks one call forwards: others get their turn at the lock.
 const FORWARD_LIMIT: i64 = 500;
-const ARCHIVE_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-const ARCHIVE_SIZE: i64 = 10_000;
-/// Counters of single days are kept as long as Go asynq keeps them.
-const DAYS_COUNTED: i64 = 90;
 
 #[async_trait]
 impl Maintain for SqliteBroker {
@@ -27,25 +23,23 @@ impl Maintain for SqliteBroker {
         self.write(Forward { queue: queue.clone() }).await
     }
 
-    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Vec<ExpiredLease>, BrokerError> {
+    async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Expired, BrokerError> {
         const OPERATION: &str = "find expired leases";
         let failed = |error| broker_error(OPERATION, Some(queue), error);
+        let now = self.now();
         let mut reader = self.reader(OPERATION).await?;
-        let rows = expired(&mut reader, queue, self.now(), limit)
-            .await
-            .map_err(failed)?;
+        let rows = expired(&mut reader, queue, now, limit).await.map_err(failed)?;
+        let next_expiry = next_expiry(&mut reader, queue, now).await.map_err(failed)?;
         let leases: Result<Vec<_>, _> = rows.iter().map(|row| expired_lease(queue, row)).collect();
-        match leases {
-            Ok(leases) => Ok(leases),
+        let tasks = match leases {
+            Ok(leases) => leases,
             // Looked at again by who may write.
             Err(Undecodable(_)) => {
-                self.write(SetAsideExpired {
-                    queue: queue.clone(),
-                    limit,
-                })
-                .await
+                let queue = queue.clone();
+                self.write(SetAsideExpired { queue, limit }).await?
             }
-        }
+        };
+        Ok(Expired { tasks, next_expiry })
     }
 
     async fn purge(&self, queue: &QueueName, limit: usize) -> Result<Purged, BrokerError> {
@@ -157,6 +151,23 @@ async fn expired(
         .await
 }
 
+const NEXT_EXPIRY: &str = "SELECT min(at) FROM asynq_tasks WHERE queue = ?1 AND state = 'active' AND at > ?2";
+
+async fn next_expiry(
+    connection: &mut SqliteConnection,
+    queue: &QueueName,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, sqlx::Error> {
+    let next = sqlx::query(NEXT_EXPIRY)
+        .bind(queue.as_str())
+        .bind(now.unix_micros())
+        .fetch_one(connection)
+        .await?;
+    Ok(next
+        .try_get::<Option<i64>, _>(0)?
+        .map(Timestamp::from_unix_micros))
+}
+
 fn expired_lease(queue: &QueueName, row: &SqliteRow) -> Result<ExpiredLease, Undecodable> {
     let message = Arc::new(message(row)?);
     Ok(ExpiredLease {
@@ -204,123 +215,6 @@ impl Operation for SetAsideExpired {
     }
 }
 
-struct Purge {
-    queue: QueueName,
-    limit: usize,
-}
-
-#[async_trait]
-impl Operation for Purge {
-    type Answer = Purged;
-
-    fn name(&self) -> &'static str {
-        "purge"
-    }
-
-    fn queue(&self) -> Option<&QueueName> {
-        Some(&self.queue)
-    }
-
-    async fn carry_out(&self, transaction: &mut Transaction) -> Result<Purged, sqlx::Error> {
-        let now = transaction.now;
-        let connection = &mut transaction.connection;
-        let completed = self.delete(connection, "completed", now, self.limit).await?;
-        let mut left = self.limit - completed;
-        let too_old = self
-            .delete(connection, "archived", now.saturating_sub(ARCHIVE_AGE), left)
-            .await?;
-        left -= too_old;
-        let surplus = self.surplus(connection).await?;
-        let too_many = self
-            .delete(connection, "archived", Timestamp::MAX, left.min(surplus))
-            .await?;
-        self.forget(connection, now).await?;
-        Ok(Purged {
-            completed,
-            archived: too_old + too_many,
-            more: surplus > too_many || self.has_outdated(connection, now).await?,
-        })
-    }
-}
-
-const PURGE: &str = "DELETE FROM asynq_tasks WHERE number IN (
-        SELECT number FROM asynq_tasks WHERE queue = ?1 AND state = ?2 AND at <= ?3 ORDER BY at, place LIMIT ?4)
-    RETURNING id, unique_key";
-const ARCHIVED: &str = "SELECT count(*) FROM asynq_tasks WHERE queue = ?1 AND state = 'archived'";
-const HAS_OUTDATED: &str = "SELECT
-    EXISTS (SELECT 1 FROM asynq_tasks WHERE queue = ?1 AND state = 'completed' AND at <= ?2)
-    OR EXISTS (SELECT 1 FROM asynq_tasks WHERE queue = ?1 AND state = 'archived' AND at <= ?3)";
-const FORGET_LOCKS: &str = "DELETE FROM asynq_locks WHERE queue = ?1 AND unique_key IN (
-        SELECT unique_key FROM asynq_locks WHERE queue = ?1 AND expires <= ?2 LIMIT ?3)";
-const FORGET_DAYS: &str = "DELETE FROM asynq_days WHERE queue = ?1 AND day < ?2";
-
-impl Purge {
-    /// Deletes the oldest tasks of a state up to a time, and releases their locks.
-    async fn delete(
-        &self,
-        connection: &mut SqliteConnection,
-        state: &'static str,
-        until: Timestamp,
-        limit: usize,
-    ) -> Result<usize, sqlx::Error> {
-        if limit == 0 {
-            return Ok(0);
-        }
-        let deleted = sqlx::query(PURGE)
-            .bind(self.queue.as_str())
-            .bind(state)
-            .bind(until.unix_micros())
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&mut *connection)
-            .await?;
-        for row in &deleted {
-            if let Some(unique_key) = row.try_get(1)? {
-                release(connection, &self.queue, unique_key, row.try_get(0)?).await?;
-            }
-        }
-        Ok(deleted.len())
-    }
-
-    /// By how many tasks the archive is too large.
-    async fn surplus(&self, connection: &mut SqliteConnection) -> Result<usize, sqlx::Error> {
-        let row = sqlx::query(ARCHIVED)
-            .bind(self.queue.as_str())
-            .fetch_one(connection)
-            .await?;
-        Ok(usize::try_from(row.try_get::<i64, _>(0)? - ARCHIVE_SIZE).unwrap_or(0))
-    }
-
-    async fn has_outdated(
-        &self,
-        connection: &mut SqliteConnection,
-        now: Timestamp,
-    ) -> Result<bool, sqlx::Error> {
-        let row = sqlx::query(HAS_OUTDATED)
-            .bind(self.queue.as_str())
-            .bind(now.unix_micros())
-            .bind(now.saturating_sub(ARCHIVE_AGE).unix_micros())
-            .fetch_one(connection)
-            .await?;
-        row.try_get(0)
-    }
-
-    /// Deletes what nobody asks for any more: locks that have expired, counters of days long past.
-    async fn forget(&self, connection: &mut SqliteConnection, now: Timestamp) -> Result<(), sqlx::Error> {
-        sqlx::query(FORGET_LOCKS)
-            .bind(self.queue.as_str())
-            .bind(now.unix_micros())
-            .bind(i64::try_from(self.limit).unwrap_or(i64::MAX))
-            .execute(&mut *connection)
-            .await?;
-        sqlx::query(FORGET_DAYS)
-            .bind(self.queue.as_str())
-            .bind(utc_day(now) - DAYS_COUNTED)
-            .execute(connection)
-            .await
-            .map(drop)
-    }
-}
-
 /// Constraints of the tables leave little to mend: only what names something in another table.
 struct Reconcile {
     queue: QueueName,
@@ -359,16 +253,5 @@ impl Operation for Reconcile {
 
 #[cfg(test)]
 pub(crate) fn statements() -> Vec<&'static str> {
-    vec![
-        NEXT_DUE,
-        FORWARD,
-        EXPIRED,
-        PURGE,
-        ARCHIVED,
-        HAS_OUTDATED,
-        FORGET_LOCKS,
-        FORGET_DAYS,
-        RELIST,
-        DELETE_SETS,
-    ]
+    vec![NEXT_DUE, FORWARD, EXPIRED, NEXT_EXPIRY, RELIST, DELETE_SETS]
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection};
 
 use crate::config::Config;
-use crate::{aggregate, cancel, dequeue, enqueue, finish, inspect, maintain, presence, queue, schema, watch};
+use crate::{
+    aggregate, cancel, dequeue, enqueue, finish, inspect, maintain, presence, purge, queue, schema, watch,
+};
 
 fn all() -> Vec<&'static str> {
     [
@@ -17,6 +19,7 @@ fn all() -> Vec<&'static str> {
         inspect::statements(),
         maintain::statements(),
         presence::statements(),
+        purge::statements(),
         queue::statements(),
         schema::statements(),
         watch::statements(),
@@ -36,6 +39,7 @@ const SOURCES: &[&str] = &[
     include_str!("inspect.rs"),
     include_str!("maintain.rs"),
     include_str!("presence.rs"),
+    include_str!("purge.rs"),
     include_str!("queue.rs"),
     include_str!("schema.rs"),
     include_str!("watch.rs"),
@@ -54,7 +58,10 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("DELETE FROM asynq_servers WHERE expires", "there are few servers"),
     ("ORDER BY since, place", "tasks that run are few"),
     ("SELECT 1 FROM asynq_queues LIMIT 1", "stops at the first"),
-    ("ORDER BY due_at, due_place", "those that are due are sorted, 500 at most"),
+    (
+        "ORDER BY due_at, due_place",
+        "those that are due are sorted, 500 at most",
+    ),
     ("sqlite_schema", "the list of tables"),
 ];
 
