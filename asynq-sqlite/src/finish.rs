@@ -1,6 +1,7 @@
 //! What becomes of a task that was taken out.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use asynq_core::broker::{Claim, Finish, Finished, Settlement, cut_error_text};
@@ -26,14 +27,13 @@ impl Operation for Settle {
     async fn carry_out(&self, transaction: &mut Transaction) -> Result<Vec<Finished>, sqlx::Error> {
         let mut attempts: HashMap<&QueueName, Attempts> = HashMap::new();
         let mut answers = Vec::with_capacity(self.0.len());
-        for finish in &self.0 {
-            let settled = settle(&mut transaction.connection, finish, transaction.now).await?;
-            answers.push(if settled {
-                Finished::Settled
-            } else {
-                Finished::NotOwner
-            });
-            if settled {
+        for run in self.0.chunk_by(|one, next| is_deleted(one) && is_deleted(next)) {
+            for part in run.chunks(MOST_DELETED) {
+                answers.extend(settle_all(&mut transaction.connection, part, transaction.now).await?);
+            }
+        }
+        for (finish, answer) in self.0.iter().zip(&answers) {
+            if *answer == Finished::Settled {
                 tally(&finish.settlement, attempts.entry(&finish.key.queue).or_default());
                 note_change(finish, transaction);
             }
@@ -65,16 +65,46 @@ fn note_change(finish: &Finish, transaction: &mut Transaction) {
     }
 }
 
-/// Whether the claim held and the task was settled.
+/// Nearly all finishes end in a deletion: those that follow one another are carried out together.
+fn is_deleted(finish: &Finish) -> bool {
+    match finish.settlement {
+        Settlement::Done { .. } => finish.message.retention.is_zero(),
+        Settlement::Drop => true,
+        _ => false,
+    }
+}
+
+/// Settles those that are deleted, or a single other one.
+async fn settle_all(
+    connection: &mut SqliteConnection,
+    finishes: &[Finish],
+    now: Timestamp,
+) -> Result<Vec<Finished>, sqlx::Error> {
+    match finishes {
+        [finish] if !is_deleted(finish) => {
+            let settled = settle(connection, finish, now).await?;
+            Ok(vec![answer(settled)])
+        }
+        finishes => delete_all(connection, finishes, now).await,
+    }
+}
+
+fn answer(settled: bool) -> Finished {
+    if settled {
+        Finished::Settled
+    } else {
+        Finished::NotOwner
+    }
+}
+
+/// Whether the claim held and the task was settled, which it is not by its deletion.
 async fn settle(
     connection: &mut SqliteConnection,
     finish: &Finish,
     now: Timestamp,
 ) -> Result<bool, sqlx::Error> {
-    let is_kept = !finish.message.retention.is_zero();
     match &finish.settlement {
-        Settlement::Done { result } if is_kept => complete(connection, finish, result.as_deref(), now).await,
-        Settlement::Done { .. } | Settlement::Drop => delete(connection, finish, now).await,
+        Settlement::Done { result } => complete(connection, finish, result.as_deref(), now).await,
         settlement => move_on(connection, finish, settlement, now).await,
     }
 }
@@ -86,32 +116,83 @@ macro_rules! claimed {
     };
 }
 
-/// Binds the first four parameters.
+/// A statement with the first four parameters bound.
 fn claimed<'q>(sql: &'static str, finish: &Finish, now: Timestamp) -> Query<'q, Sqlite, SqliteArguments> {
+    bind_claim(sqlx::query(sql), finish, now)
+}
+
+fn bind_claim<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    finish: &Finish,
+    now: Timestamp,
+) -> Query<'q, Sqlite, SqliteArguments> {
     let latest = match finish.claim {
         Claim::Holder => Timestamp::MAX,
         Claim::Expired => now,
     };
-    sqlx::query(sql)
+    query
         .bind(finish.key.queue.as_str())
         .bind(finish.key.id.as_str())
         .bind(i64::from(finish.key.nonce))
         .bind(latest.unix_micros())
 }
 
-const DELETE: &str = concat!("DELETE FROM asynq_tasks", claimed!(), " RETURNING unique_key");
+/// How many tasks one statement deletes. There is a statement for each of these numbers, prepared once.
+const ROWS: [usize; 4] = [1, 4, 16, MOST_DELETED];
+const MOST_DELETED: usize = 64;
 
-async fn delete(
+static DELETE: LazyLock<[String; ROWS.len()]> = LazyLock::new(|| ROWS.map(delete_statement));
+
+// The claims are gone through one by one, each a search: what a cross join means to SQLite.
+fn delete_statement(rows: usize) -> String {
+    const ONE: &str = "(?, ?, ?, ?)";
+    format!(
+        "WITH claims (queue, id, nonce, latest) AS (VALUES {})
+        DELETE FROM asynq_tasks WHERE number IN (
+            SELECT tasks.number FROM claims CROSS JOIN asynq_tasks AS tasks
+            WHERE tasks.queue = claims.queue AND tasks.id = claims.id AND tasks.state = 'active'
+            AND tasks.nonce = claims.nonce AND tasks.at <= claims.latest)
+        RETURNING queue, id, unique_key",
+        vec![ONE; rows].join(", ")
+    )
+}
+
+/// Deletes those whose claim holds, no more than [`MOST_DELETED`], and releases their locks.
+async fn delete_all(
     connection: &mut SqliteConnection,
-    finish: &Finish,
+    finishes: &[Finish],
     now: Timestamp,
-) -> Result<bool, sqlx::Error> {
-    let deleted = claimed(DELETE, finish, now)
-        .fetch_optional(&mut *connection)
-        .await?;
-    let Some(row) = deleted else { return Ok(false) };
-    release_lock(connection, finish, row.try_get(0)?).await?;
-    Ok(true)
+) -> Result<Vec<Finished>, sqlx::Error> {
+    let size = ROWS
+        .iter()
+        .position(|rows| finishes.len() <= *rows)
+        .unwrap_or(ROWS.len() - 1);
+    let mut query = sqlx::query(DELETE[size].as_str());
+    for finish in finishes {
+        query = bind_claim(query, finish, now);
+    }
+    // Claims without an id are nobody's.
+    for _ in finishes.len()..ROWS[size] {
+        query = query
+            .bind(None::<&str>)
+            .bind(None::<&str>)
+            .bind(None::<i64>)
+            .bind(None::<i64>);
+    }
+    let rows = query.fetch_all(&mut *connection).await?;
+    let mut deleted = HashMap::new();
+    for row in &rows {
+        let key = (row.try_get::<&str, _>(0)?, row.try_get::<&str, _>(1)?);
+        deleted.insert(key, row.try_get::<Option<&str>, _>(2)?);
+    }
+    let mut answers = Vec::with_capacity(finishes.len());
+    for finish in finishes {
+        // Of two finishes of the same task the first was carried out.
+        let lock = deleted.remove(&(finish.key.queue.as_str(), finish.key.id.as_str()));
+        answers.push(answer(lock.is_some()));
+        release_lock(connection, finish, lock.flatten()).await?;
+    }
+    Ok(answers)
 }
 
 // A result that the handler wrote on its way stays when it returns none.
@@ -232,5 +313,7 @@ async fn move_on(
 
 #[cfg(test)]
 pub(crate) fn statements() -> Vec<&'static str> {
-    vec![DELETE, COMPLETE, MOVE_ON]
+    let mut all = vec![COMPLETE, MOVE_ON];
+    all.extend(DELETE.iter().map(String::as_str));
+    all
 }
