@@ -21,7 +21,7 @@ pub struct SqliteBroker {
 
 struct Inner {
     writer: Writer,
-    readers: Readers,
+    readers: Arc<Readers>,
     watchers: Arc<Watchers>,
     clock: Arc<dyn Clock>,
 }
@@ -38,10 +38,6 @@ impl SqliteBroker {
     /// [`BrokerError::Config`] if the location makes no sense or cannot be opened, or if a newer version of this library
     /// has used the file; [`BrokerError::Denied`] if it is read-only; [`BrokerError::Unavailable`] if another program
     /// keeps it locked.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime. It must be used while that runtime lives.
     pub async fn open(location: impl AsRef<Path>) -> Result<Self, BrokerError> {
         Self::builder(location).open().await
     }
@@ -129,13 +125,15 @@ impl SqliteBrokerBuilder {
     pub async fn open(self) -> Result<SqliteBroker, BrokerError> {
         let config = self.config?;
         let watchers = Arc::new(Watchers::default());
-        let writer = Writer::start(config.clone(), watchers.clone()).await?;
+        let readers = Arc::new(Readers::new(config.clone()));
+        let clock = config.clock.clone();
+        let writer = Writer::start(config, watchers.clone(), readers.clone()).await?;
         Ok(SqliteBroker {
             inner: Arc::new(Inner {
                 writer,
-                clock: config.clock.clone(),
-                readers: Readers::new(config),
+                readers,
                 watchers,
+                clock,
             }),
         })
     }

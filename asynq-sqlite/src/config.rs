@@ -95,6 +95,8 @@ impl Config {
             .filename(&self.path)
             .busy_timeout(self.busy_timeout)
             .statement_cache_capacity(200)
+            // A hundred tasks are given in one go, without waiting until they are read.
+            .row_buffer_size(1000)
             .disable_statement_logging()
     }
 }

@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
 use asynq_core::BrokerError;
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::config::Config;
@@ -57,6 +57,15 @@ impl Readers {
     pub(crate) async fn connect(&self, operation: &'static str) -> Result<SqliteConnection, BrokerError> {
         let connected = self.config.read_options().connect().await;
         connected.map_err(|error| broker_error(operation, None, error))
+    }
+
+    /// Closes those that nobody has on loan, and waits until they are.
+    pub(crate) async fn close(&self) {
+        let idle = std::mem::take(&mut *self.idle());
+        for connection in idle {
+            // There is nothing left to do about one that cannot be closed.
+            let _ = connection.close().await;
+        }
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<SqliteConnection>> {

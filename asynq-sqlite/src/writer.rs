@@ -2,18 +2,23 @@
 //!
 //! SQLite has one writer at a time. One connection that takes turns by itself is faster than many that wait for its lock
 //! and fail when they waited too long; and what has gathered while a commit was under way shares the next one.
+//!
+//! It is a thread of its own, not a task: nearly all it does is to wait for the thread of its connection, and two threads
+//! wake each other in half the time that a runtime takes. It also outlives the runtime in which the file was opened, and
+//! a test that pauses tokio's time does not stop it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use asynq_core::{BrokerError, QueueName, Timestamp};
+use futures::executor::block_on;
 use sqlx::{ConnectOptions, Connection, Executor, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::error::{Meaning, broker_error, meaning, unavailable};
+use crate::readers::Readers;
 use crate::schema;
 use crate::watch::{Changes, Watchers};
 
@@ -47,23 +52,35 @@ pub(crate) struct Transaction {
     pub(crate) changes: Changes,
 }
 
-/// Hands operations to the task that writes. The task ends when the last handle is dropped.
+/// Hands operations to the thread that writes. It ends when the last handle is dropped.
 #[derive(Clone)]
 pub(crate) struct Writer {
     jobs: mpsc::Sender<Box<dyn Job>>,
 }
 
 impl Writer {
-    /// Opens the file, brings its tables up to date and starts the task that writes.
-    pub(crate) async fn start(config: Config, watchers: Arc<Watchers>) -> Result<Self, BrokerError> {
+    /// Opens the file, brings its tables up to date and starts the thread that writes.
+    pub(crate) async fn start(
+        config: Config,
+        watchers: Arc<Watchers>,
+        readers: Arc<Readers>,
+    ) -> Result<Self, BrokerError> {
         let connection = open(&config).await?;
         let (jobs, receiver) = mpsc::channel(WAITING);
-        let task = Task {
+        let mut turns = Turns {
             transaction: Some(Transaction::new(connection, config.clock.now())),
             config,
             watchers,
         };
-        tokio::spawn(task.serve(receiver));
+        std::thread::Builder::new()
+            .name("asynq-sqlite-writer".into())
+            .spawn(move || {
+                turns.serve(receiver);
+                block_on(readers.close());
+                // SQLite tidies up the log when its last connection is closed, and one for looking cannot.
+                block_on(turns.close());
+            })
+            .map_err(|error| unavailable("open", false, error))?;
         Ok(Writer { jobs })
     }
 
@@ -76,13 +93,8 @@ impl Writer {
             answer: None,
             reply,
         });
-        let ended = |maybe_applied| {
-            unavailable(
-                name,
-                maybe_applied,
-                "the runtime that the broker was opened in has ended",
-            )
-        };
+        // It panicked: nothing else ends it while there is a handle.
+        let ended = |maybe_applied| unavailable(name, maybe_applied, "the thread that writes has ended");
         self.jobs.send(job).await.map_err(|_| ended(false))?;
         answer.await.map_err(|_| ended(true))?
     }
@@ -128,8 +140,8 @@ impl<O: Operation> Job for Asked<O> {
     }
 }
 
-/// The task that writes.
-struct Task {
+/// What the thread that writes has.
+struct Turns {
     config: Config,
     watchers: Arc<Watchers>,
     /// None after an error that a new connection may not have.
@@ -144,15 +156,19 @@ enum Failed {
     Midway(sqlx::Error),
 }
 
-impl Task {
-    async fn serve(mut self, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
-        let mut group = Vec::new();
-        while jobs.recv_many(&mut group, GROUP).await > 0 {
-            group.retain(|job| !job.is_abandoned());
-            self.commit_group(std::mem::take(&mut group)).await;
+impl Turns {
+    fn serve(&mut self, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+        while let Some(first) = jobs.blocking_recv() {
+            let others = std::iter::from_fn(|| jobs.try_recv().ok());
+            let group = std::iter::once(first).chain(others).take(GROUP);
+            let group = group.filter(|job| !job.is_abandoned()).collect();
+            block_on(self.commit_group(group));
         }
+    }
+
+    async fn close(self) {
         if let Some(transaction) = self.transaction {
-            // Closing the last connection tidies up the log. Nobody waits for it.
+            // Nobody waits for it.
             let _ = transaction.connection.close().await;
         }
     }
@@ -201,7 +217,7 @@ impl Task {
             if Instant::now() >= deadline {
                 return Err(begun);
             }
-            tokio::time::sleep(Duration::from_micros(fastrand::u64(500..2500))).await;
+            std::thread::sleep(Duration::from_micros(fastrand::u64(500..2500)));
         }
     }
 
