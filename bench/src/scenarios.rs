@@ -258,7 +258,7 @@ pub(crate) fn far_client() -> Option<String> {
 
 /// What the other process does. The payload tells when it began.
 pub(crate) async fn enqueue_from_afar(url: &str) -> Result<(), Error> {
-    let broker = asynq_server::connect(url).await?;
+    let broker = connect(url).await?;
     let client = Client::from_shared(broker.clone());
     for n in 0..FAR_SAMPLES {
         // Not in step with whoever looks every so many milliseconds.

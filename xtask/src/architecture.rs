@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use crate::step::{Result, cargo_command, output};
 
 /// What each crate may depend on, of ours.
-const MAY_USE: [(&str, &[&str]); 6] = [
+const MAY_USE: [(&str, &[&str]); 7] = [
     ("asynq-core", &[]),
     ("asynq-redis", &["asynq-core"]),
-    ("asynq-server", &["asynq-core", "asynq-redis"]),
+    ("asynq-sqlite", &["asynq-core"]),
+    ("asynq-server", &["asynq-core", "asynq-redis", "asynq-sqlite"]),
     ("asynq-fixtures", &[]),
     (
         "asynq-bench",
@@ -20,7 +21,7 @@ const MAY_USE: [(&str, &[&str]); 6] = [
 ];
 
 /// Words that may stand in the sources of some crates only, and why.
-const ONLY_IN: [(&str, &[&str], &str); 5] = [
+const ONLY_IN: [(&str, &[&str], &str); 7] = [
     (
         "asynq:{",
         &["asynq-redis", "bench"],
@@ -48,6 +49,17 @@ const ONLY_IN: [(&str, &[&str], &str); 5] = [
         ],
         "the server names no broker outside of connect",
     ),
+    (
+        "SqliteBroker",
+        &[
+            "asynq-sqlite",
+            "asynq-server/src/connect.rs",
+            "asynq-server/src/lib.rs",
+            "bench",
+        ],
+        "the server names no broker outside of connect",
+    ),
+    ("sqlx::", &["asynq-sqlite"], "only asynq-sqlite knows SQL"),
     (
         "MemoryBroker",
         &["asynq-core", "asynq-server", "bench"],
