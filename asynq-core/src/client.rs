@@ -138,7 +138,10 @@ impl Client {
         self.broker.ping().await
     }
 
-    fn prepare(&self, task: impl IntoTask) -> Result<NewTask, EnqueueError> {
+    /// Checks a task as [`Client::enqueue`] does and makes it ready to be stored.
+    ///
+    /// For brokers that can store it in another way too, such as within the caller's transaction; see [`answer_for`].
+    pub fn prepare(&self, task: impl IntoTask) -> Result<NewTask, EnqueueError> {
         let (task, options) = task.into_task()?;
         new_task(task, options, self.max_payload)
     }
@@ -209,7 +212,8 @@ fn size_of_headers(headers: &Headers) -> usize {
     headers.iter().map(|(key, value)| key.len() + value.len()).sum()
 }
 
-fn answer_for(task: NewTask, receipt: Result<Receipt, BrokerError>) -> Result<TaskInfo, EnqueueError> {
+/// What [`Client::enqueue`] answers, given what became of the task.
+pub fn answer_for(task: NewTask, receipt: Result<Receipt, BrokerError>) -> Result<TaskInfo, EnqueueError> {
     let message = task.message;
     match receipt {
         Ok(Receipt::Accepted {

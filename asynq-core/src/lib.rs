@@ -42,7 +42,7 @@ pub use asynq_macros::CoreTask as Task;
 pub use broker::{
     Aggregate, Broker, Dequeue, Enqueue, Inspect, LeaseKey, Maintain, Now, Page, Presence, QueueInfo,
 };
-pub use client::{Client, DEFAULT_MAX_PAYLOAD, new_task};
+pub use client::{Client, DEFAULT_MAX_PAYLOAD, answer_for, new_task};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp, TokioClock};
 pub use codec::{Codec, JsonCodec};
 pub use enqueued::{Enqueued, ResultWait, WaitError};

@@ -59,6 +59,7 @@
 //! * `linkme`: handlers that add themselves to a list, across crates, see `collect!`
 //! * `tower`: tower layers as middleware, see `TowerLayer`
 //! * `redis`: the Redis broker, wire-compatible with Go asynq
+//! * `sqlite`: the SQLite broker, in a file, without a server
 
 #[doc(hidden)]
 pub mod __private;
@@ -97,6 +98,8 @@ pub use asynq_core::*;
 pub use asynq_macros::{FromRef, ServerTask as Task, task};
 #[cfg(feature = "redis")]
 pub use asynq_redis::RedisBroker;
+#[cfg(feature = "sqlite")]
+pub use asynq_sqlite::{EnqueueIn, SqliteBroker};
 pub use blocking::blocking;
 pub use builder::ServerBuilder;
 pub use config::{ConfigError, ErrorHandler, Failure, GroupAggregator, IntoAggregated};
@@ -127,6 +130,8 @@ pub mod prelude {
     };
     #[cfg(feature = "redis")]
     pub use asynq_redis::RedisBroker;
+    #[cfg(feature = "sqlite")]
+    pub use asynq_sqlite::{EnqueueIn, SqliteBroker};
 
     #[cfg(feature = "macros")]
     pub use crate::task;

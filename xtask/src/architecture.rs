@@ -11,7 +11,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("asynq-macros", &[]),
     ("asynq-core", &["asynq-macros"]),
     ("asynq-redis", &["asynq-core"]),
-    ("asynq-server", &["asynq-core", "asynq-macros", "asynq-redis"]),
+    ("asynq-sqlite", &["asynq-core"]),
+    (
+        "asynq-server",
+        &["asynq-core", "asynq-macros", "asynq-redis", "asynq-sqlite"],
+    ),
     ("asynq-fixtures", &[]),
     (
         "asynq-bench",
@@ -55,6 +59,17 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
         ],
         "the server names no broker outside of connect",
     ),
+    (
+        "SqliteBroker",
+        &[
+            "asynq-sqlite",
+            "asynq-server/src/connect.rs",
+            "asynq-server/src/lib.rs",
+            "bench",
+        ],
+        "the server names no broker outside of connect",
+    ),
+    ("sqlx::", &["asynq-sqlite"], "only asynq-sqlite knows SQL"),
     (
         "MemoryBroker",
         &["asynq-core", "asynq-server", "bench"],

@@ -50,7 +50,9 @@ fn run(command: &str, rest: &[String]) -> Result {
 }
 
 fn bench(args: &[String]) -> Result {
-    redis::ensure_server()?;
+    if !args.iter().any(|arg| arg.starts_with("sqlite")) {
+        redis::ensure_server()?;
+    }
     let fixed = ["run", "--quiet", "--release", "--package", "asynq-bench", "--"];
     cargo(fixed.into_iter().chain(args.iter().map(String::as_str)))
 }

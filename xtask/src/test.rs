@@ -66,7 +66,8 @@ fn features() -> Result {
     };
     check("asynq-core", "")?;
     check("asynq-server", "")?;
-    check("asynq-server", "redis")
+    check("asynq-server", "redis")?;
+    check("asynq-server", "sqlite")
 }
 
 /// A program that only enqueues depends on asynq-core and asynq-redis.
