@@ -74,6 +74,12 @@ scripts! {
     TASK = Exactly(4), ["lib/common", "lib/describe", "task"];
     TASKS = Exactly(4), ["lib/common", "lib/describe", "tasks"];
     CANCEL = Exactly(1), ["cancel"];
+    PAGE = Exactly(4), ["lib/common", "lib/describe", "page"];
+    APPLY = AtLeast(6), ["lib/common", "lib/delete", "lib/pending", "apply"];
+    CHANGE = Exactly(8), ["lib/common", "lib/insert", "change"];
+    EMPTY_QUEUE = Exactly(8), ["lib/delete", "empty_queue"];
+    SWEEP_QUEUE = AtLeast(8), ["lib/delete", "sweep_queue"];
+    QUEUE_MEMORY = Exactly(7), ["queue_memory"];
 }
 
 /// Commands and script calls that go to the server in one round trip.

@@ -10,7 +10,7 @@ use super::{InspectError, STEP};
 /// [`Inspector::run_all`](super::Inspector::run_all) and the like; nothing happens before the first step.
 ///
 /// Stop it by dropping it, keep its [`cursor`](Bulk::cursor), and [`resume`](Bulk::resume) another one there. It ends when it
-/// has seen as many tasks as the list had when it began, so it does not run after tasks that come meanwhile.
+/// has seen about as many tasks as the list had when it began, so it does not run after tasks that come meanwhile.
 #[must_use = "nothing is done before `next` or `finish`"]
 pub struct Bulk {
     broker: Arc<dyn Operate>,
@@ -136,7 +136,9 @@ impl Bulk {
         self.progress.examined += step.examined as u64;
         self.progress.done += step.done as u64;
         self.progress.refused += step.refused as u64;
-        self.is_over = step.next.is_none() || self.progress.examined >= self.progress.total;
+        // A step more, for tasks that were looked at twice.
+        let most = self.progress.total + self.step as u64;
+        self.is_over = step.next.is_none() || self.progress.examined >= most;
         self.cursor = step.next.or(self.cursor.take());
     }
 }
