@@ -7,6 +7,7 @@
 //! * [`Client`]: puts tasks in queues
 //! * [`Handler`], [`Context`], [`Outcome`]: what runs them
 //! * [`Broker`] and its parts: where they are kept
+//! * [`Inspector`]: looks at queues and tasks and acts on them
 //! * [`MemoryBroker`]: keeps them in this process, for unit tests
 //!
 //! This crate knows no storage but memory and starts no background loops.
@@ -27,6 +28,7 @@ mod enqueued;
 mod error;
 pub mod go_json;
 mod handler;
+mod inspector;
 #[cfg(feature = "memory")]
 mod memory;
 mod message;
@@ -40,7 +42,8 @@ mod task;
 #[cfg(feature = "derive")]
 pub use asynq_macros::CoreTask as Task;
 pub use broker::{
-    Aggregate, Broker, Dequeue, Enqueue, Inspect, LeaseKey, Maintain, Now, Page, Presence, QueueInfo,
+    Action, Aggregate, Broker, Change, Cursor, Dequeue, Enqueue, Filter, Inspect, LeaseKey, Maintain, Now,
+    Operate, Page, Presence, QueueInfo, TaskList,
 };
 pub use client::{Client, DEFAULT_MAX_PAYLOAD, answer_for, new_task};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp, TokioClock};
@@ -51,6 +54,7 @@ pub use handler::{
     CancelReason, Context, ContextBuilder, ContextControl, Extensions, Handler, HoldGuard, ResultError,
     ResultStore, Typed, typed, with_retry_policy,
 };
+pub use inspector::{Bulk, DeleteQueue, InspectError, Inspector, Progress, Search};
 #[cfg(feature = "memory")]
 pub use memory::MemoryBroker;
 pub use message::{TaskInfo, TaskMessage, TaskState, UnknownState};

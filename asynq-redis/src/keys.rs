@@ -11,6 +11,9 @@ pub(crate) const QUEUES: &str = "asynq:queues";
 pub(crate) const SERVERS: &str = "asynq:servers";
 /// ZSET of the [`workers`] keys of all servers, by the second they expire.
 pub(crate) const WORKERS: &str = "asynq:workers";
+/// ZSET of the `asynq:schedulers:{…}` keys of all schedulers, by the second they expire. Each is a LIST of what that one
+/// will enqueue, the entry that was registered first at its tail.
+pub(crate) const SCHEDULERS: &str = "asynq:schedulers";
 /// Channel on which the ids of tasks to be cancelled are published.
 pub(crate) const CANCEL_CHANNEL: &str = "asynq:cancel";
 
@@ -29,6 +32,11 @@ pub(crate) fn workers_of(server_key: &str) -> String {
     server_key.replacen("asynq:servers:", "asynq:workers:", 1)
 }
 
+/// ZSET of what was enqueued for an entry of a scheduler, by the second it was.
+pub(crate) fn schedule_history(entry: &str) -> String {
+    format!("asynq:scheduler_history:{entry}")
+}
+
 /// The keys of one queue. All have the queue's name as hash tag, so they are in one slot of a cluster.
 #[derive(Debug, Clone)]
 pub(crate) struct QueueKeys {
@@ -40,6 +48,11 @@ impl QueueKeys {
         QueueKeys {
             prefix: format!("asynq:{{{queue}}}:"),
         }
+    }
+
+    /// What all of them begin with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     fn with(&self, rest: &str) -> String {

@@ -22,8 +22,11 @@
 
 mod aggregate;
 mod broker;
+mod change;
 mod config;
 mod connection;
+mod cursor;
+mod delete_queue;
 mod dequeue;
 mod enqueue;
 mod error;
@@ -32,10 +35,12 @@ mod inspect;
 mod keys;
 mod lease;
 mod maintain;
+mod operate;
 mod presence;
 mod reconcile;
 mod reply;
 mod script;
+mod statistics;
 mod time;
 mod watch;
 mod wire;

@@ -8,6 +8,7 @@
 //! | [`Aggregate`] | the aggregator |
 //! | [`Presence`] | the heartbeat |
 //! | [`Inspect`] | tests, tools, people |
+//! | [`Operate`] | the [`Inspector`](crate::Inspector), which tools and people use |
 //!
 //! # Rules for all of them
 //!
@@ -24,8 +25,10 @@
 mod aggregate;
 mod dequeue;
 mod enqueue;
+mod filter;
 mod inspect;
 mod maintain;
+mod operate;
 mod presence;
 
 pub use aggregate::{Aggregate, GroupLimits, SealedSet, SetKey};
@@ -33,8 +36,15 @@ pub use dequeue::{
     Claim, Dequeue, Dequeued, Extension, Finish, Finished, LeaseKey, Leased, Settlement, cut_error_text,
 };
 pub use enqueue::{Enqueue, NewTask, Placement, Receipt};
+pub use filter::Filter;
 pub use inspect::{Inspect, Page, QueueInfo};
 pub use maintain::{Expired, ExpiredLease, Forwarded, Maintain, Purged, ReconcileCursor, Reconciled};
+#[cfg(feature = "memory")]
+pub(crate) use operate::DAY;
+pub use operate::{
+    Action, Applied, Change, Changed, Cursor, DayCount, GroupSize, Operate, QueueDeletion, ScheduleEntry,
+    ScheduleEvent, StepReport, TaskList, TaskPage,
+};
 pub use presence::{Presence, ServerId, ServerInfo, WorkerInfo};
 
 use crate::clock::Timestamp;

@@ -18,6 +18,9 @@
 //! Attributes after the function are put on every test: `broker_conformance!(redis, #[ignore = "needs Redis"])`. The
 //! crate needs tokio with `macros` and `rt` among its dev-dependencies.
 //!
+//! A broker that implements [`Operate`] is tested with [`inspector_conformance!`](crate::inspector_conformance) as well,
+//! which takes a function that makes an [`InspectorSubject`].
+//!
 //! There is one file for each thing a broker does, and one function for each behaviour. A new function is added to
 //! `list.rs` too.
 
@@ -27,7 +30,15 @@
 )]
 
 #[doc(hidden)]
+pub mod act;
+#[doc(hidden)]
 pub mod aggregate;
+#[doc(hidden)]
+pub mod bulk;
+#[doc(hidden)]
+pub mod change;
+#[doc(hidden)]
+pub mod delete_queue;
 #[doc(hidden)]
 pub mod dequeue;
 #[doc(hidden)]
@@ -46,6 +57,8 @@ mod list;
 #[doc(hidden)]
 pub mod lock_time;
 #[doc(hidden)]
+pub mod operate_random;
+#[doc(hidden)]
 pub mod presence;
 #[doc(hidden)]
 pub mod purge;
@@ -56,15 +69,21 @@ pub mod recover;
 #[doc(hidden)]
 pub mod result;
 #[doc(hidden)]
+pub mod search;
+#[doc(hidden)]
+pub mod statistics;
+#[doc(hidden)]
 pub mod unique;
 #[doc(hidden)]
 pub mod watch;
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Operate};
 use crate::clock::{ManualClock, Timestamp};
+use crate::inspector::Inspector;
 
 /// When every test starts: deliberately not a whole second, and an hour and three quarters before midnight UTC.
 pub const START: Timestamp = Timestamp::from_unix_micros(1_700_000_000_250_000);
@@ -89,6 +108,38 @@ impl Subject {
             broker: Arc::new(broker),
             clock,
         }
+    }
+}
+
+/// A broker to be tested through an inspector, fresh and empty.
+pub struct InspectorSubject {
+    /// The inspector of the broker.
+    pub inspector: Inspector,
+    /// The same broker, and its clock.
+    pub subject: Subject,
+}
+
+impl InspectorSubject {
+    /// A subject of this broker, whose time is `clock`.
+    pub fn new(broker: impl Broker + Operate + Clone, clock: Arc<ManualClock>) -> Self {
+        InspectorSubject {
+            inspector: Inspector::new(broker.clone()),
+            subject: Subject::new(broker, clock),
+        }
+    }
+}
+
+impl Deref for InspectorSubject {
+    type Target = Subject;
+
+    fn deref(&self) -> &Subject {
+        &self.subject
+    }
+}
+
+impl fmt::Debug for InspectorSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.subject.fmt(f)
     }
 }
 

@@ -2,11 +2,13 @@
 //! per trait.
 
 mod aggregate;
+mod change;
 mod dequeue;
 mod enqueue;
 mod finish;
 mod inspect;
 mod maintain;
+mod operate;
 mod presence;
 mod queue;
 mod watch;
@@ -15,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::broker::{Broker, Now, ServerId};
+use crate::broker::{Broker, Now, Operate, ServerId};
 use crate::clock::{Clock, Timestamp, TokioClock};
 use crate::names::QueueName;
 
@@ -104,6 +106,12 @@ impl fmt::Debug for MemoryBroker {
 }
 
 impl From<MemoryBroker> for Arc<dyn Broker> {
+    fn from(broker: MemoryBroker) -> Self {
+        Arc::new(broker)
+    }
+}
+
+impl From<MemoryBroker> for Arc<dyn Operate> {
     fn from(broker: MemoryBroker) -> Self {
         Arc::new(broker)
     }
