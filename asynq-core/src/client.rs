@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::broker::{Enqueue, NewTask, Placement, Receipt};
+use crate::broker::{Broker, Enqueue, Inspect, NewTask, Placement, Receipt};
+use crate::enqueued::Enqueued;
 use crate::error::{BrokerError, EnqueueError};
 use crate::message::{TaskInfo, TaskMessage, TaskState};
 use crate::names::check_task_type;
@@ -35,19 +36,33 @@ pub const DEFAULT_MAX_PAYLOAD: usize = 1024 * 1024;
 #[derive(Clone)]
 pub struct Client {
     broker: Arc<dyn Enqueue>,
+    results: Option<Arc<dyn Inspect>>,
     max_payload: usize,
 }
 
 impl Client {
     /// A client of this broker.
-    pub fn new(broker: impl Enqueue) -> Self {
-        Self::from_shared(Arc::new(broker))
+    pub fn new<B: Enqueue + Inspect>(broker: B) -> Self {
+        let broker = Arc::new(broker);
+        Client {
+            results: Some(broker.clone()),
+            ..Self::enqueue_only(broker)
+        }
     }
 
     /// A client of a broker that others use too.
-    pub fn from_shared(broker: Arc<dyn Enqueue>) -> Self {
+    pub fn from_shared(broker: Arc<dyn Broker>) -> Self {
+        Client {
+            results: Some(broker.clone()),
+            ..Self::enqueue_only(broker)
+        }
+    }
+
+    /// A client of something that can enqueue and nothing else. [Results](Enqueued::result) cannot be had from it.
+    pub fn enqueue_only(broker: Arc<dyn Enqueue>) -> Self {
         Client {
             broker,
+            results: None,
             max_payload: DEFAULT_MAX_PAYLOAD,
         }
     }
@@ -69,7 +84,7 @@ impl Client {
     /// # Cancel safety
     ///
     /// A dropped call may or may not have stored the task.
-    pub async fn enqueue(&self, task: impl IntoTask) -> Result<TaskInfo, EnqueueError> {
+    pub async fn enqueue(&self, task: impl IntoTask) -> Result<Enqueued, EnqueueError> {
         let task = self.prepare(task)?;
         let answer = self
             .broker
@@ -84,7 +99,7 @@ impl Client {
             }),
             Err(error) => Err(error),
         };
-        answer_for(task, receipt)
+        self.answer_for(task, receipt)
     }
 
     /// Enqueues many tasks in one round trip, with an answer for each, in the same order.
@@ -93,7 +108,7 @@ impl Client {
     pub async fn enqueue_all<T: IntoTask>(
         &self,
         tasks: impl IntoIterator<Item = T>,
-    ) -> Vec<Result<TaskInfo, EnqueueError>> {
+    ) -> Vec<Result<Enqueued, EnqueueError>> {
         let mut answers = Vec::new();
         let mut sent = Vec::new();
         let mut places = Vec::new();
@@ -112,7 +127,7 @@ impl Client {
             Err(error) => vec![Err(error); sent.len()],
         };
         for ((place, task), receipt) in places.into_iter().zip(sent).zip(receipts) {
-            answers[place] = Some(answer_for(task, receipt));
+            answers[place] = Some(self.answer_for(task, receipt));
         }
         // Brokers answer for each task: the contract of `Enqueue::enqueue`.
         answers.into_iter().flatten().collect()
@@ -123,9 +138,20 @@ impl Client {
         self.broker.ping().await
     }
 
-    fn prepare(&self, task: impl IntoTask) -> Result<NewTask, EnqueueError> {
+    /// Checks a task as [`Client::enqueue`] does and makes it ready to be stored.
+    ///
+    /// For brokers that can store it in another way too, such as within the caller's transaction; see [`answer_for`].
+    pub fn prepare(&self, task: impl IntoTask) -> Result<NewTask, EnqueueError> {
         let (task, options) = task.into_task()?;
         new_task(task, options, self.max_payload)
+    }
+
+    fn answer_for(
+        &self,
+        task: NewTask,
+        receipt: Result<Receipt, BrokerError>,
+    ) -> Result<Enqueued, EnqueueError> {
+        answer_for(task, receipt).map(|info| Enqueued::new(info, self.results.clone()))
     }
 }
 
@@ -186,9 +212,7 @@ fn size_of_headers(headers: &Headers) -> usize {
     headers.iter().map(|(key, value)| key.len() + value.len()).sum()
 }
 
-/// What a client answers for a task that a broker was asked to store.
-///
-/// For whoever enqueues without a client, such as a scheduler.
+/// What [`Client::enqueue`] answers, given what became of the task.
 pub fn answer_for(task: NewTask, receipt: Result<Receipt, BrokerError>) -> Result<TaskInfo, EnqueueError> {
     let message = task.message;
     match receipt {

@@ -16,6 +16,7 @@ use crate::broker::{Dequeue, LeaseKey};
 use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::names::{QueueName, TaskId};
+use crate::options::DEFAULT_MAX_RETRY;
 use crate::outcome::{FailureKind, IntoOutcome, Outcome, TaskError};
 use crate::retry::RetryPolicy;
 use crate::task::{RawTask, Task};
@@ -106,11 +107,14 @@ impl<P: RetryPolicy, H: Handler> Handler for WithRetryPolicy<P, H> {
 /// cannot help.
 ///
 /// ```
-/// use asynq_core::{Context, Task, typed};
+/// use asynq_core::{Context, JsonCodec, Task, typed};
 ///
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct Resize { width: u32 }
-/// impl Task for Resize { const TYPE: &'static str = "image:resize"; }
+/// impl Task for Resize {
+///     const TYPE: &'static str = "image:resize";
+///     type Codec = JsonCodec;
+/// }
 ///
 /// let handler = typed(|cx: Context, task: Resize| async move { println!("to {}", task.width) });
 /// ```
@@ -160,7 +164,7 @@ struct Inner {
     max_retry: u32,
     deadline: Timestamp,
     keeps_result: bool,
-    state: State,
+    state: Extensions,
     cancelled: CancellationToken,
     reason: OnceLock<CancelReason>,
     shutdown: CancellationToken,
@@ -231,6 +235,12 @@ pub enum ResultError {
 }
 
 impl Context {
+    /// The context of a first attempt at a task in the queue `default`, for a test that calls a handler as a function.
+    /// [`ContextBuilder`] makes others.
+    pub fn for_test() -> Self {
+        ContextBuilder::default().build().0
+    }
+
     /// The task's id. Go: `GetTaskID`.
     pub fn task_id(&self) -> &TaskId {
         &self.0.key.id
@@ -363,11 +373,32 @@ pub struct ContextBuilder {
     /// Whether a result is kept.
     pub keeps_result: bool,
     /// State for handlers.
-    pub state: State,
+    pub state: Extensions,
     /// Cancelled when the server begins to shut down.
     pub shutdown: CancellationToken,
     /// Where intermediate results go.
     pub results: Option<Arc<dyn ResultStore>>,
+}
+
+/// A first attempt at a task of a random id in the queue `default`, without a deadline and without anywhere to write
+/// results.
+impl Default for ContextBuilder {
+    fn default() -> Self {
+        ContextBuilder {
+            key: LeaseKey {
+                queue: QueueName::default_queue(),
+                id: TaskId::random(),
+                nonce: 0,
+            },
+            retried: 0,
+            max_retry: DEFAULT_MAX_RETRY,
+            deadline: Timestamp::MAX,
+            keeps_result: false,
+            state: Extensions::default(),
+            shutdown: CancellationToken::new(),
+            results: None,
+        }
+    }
 }
 
 impl ContextBuilder {
@@ -427,9 +458,9 @@ impl ContextControl {
 
 /// Values shared by all handlers of a server, one of each type. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct State(Arc<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+pub struct Extensions(Arc<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
 
-impl State {
+impl Extensions {
     /// These values and `value`, in place of an earlier one of the same type.
     pub fn with<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         Arc::make_mut(&mut self.0).insert(TypeId::of::<T>(), Arc::new(value));
@@ -444,9 +475,9 @@ impl State {
     }
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for Extensions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "State({} values)", self.0.len())
+        write!(f, "Extensions({} values)", self.0.len())
     }
 }
 
@@ -465,7 +496,7 @@ mod tests {
             max_retry: 25,
             deadline: Timestamp::MAX,
             keeps_result: false,
-            state: State::default().with(7u32),
+            state: Extensions::default().with(7u32),
             shutdown: CancellationToken::new(),
             results: None,
         }
@@ -499,6 +530,7 @@ mod tests {
         }
         impl Task for Resize {
             const TYPE: &'static str = "image:resize";
+            type Codec = crate::JsonCodec;
         }
         let handler = typed(|_, task: Resize| async move { assert_eq!(task.width, 7) });
 

@@ -7,17 +7,28 @@
 //! * [`Client`]: puts tasks in queues
 //! * [`Handler`], [`Context`], [`Outcome`]: what runs them
 //! * [`Broker`] and its parts: where they are kept
+//! * [`Inspector`]: looks at queues and tasks and acts on them
 //! * [`MemoryBroker`]: keeps them in this process, for unit tests
 //!
 //! This crate knows no storage but memory and starts no background loops.
+//!
+//! # Features
+//!
+//! * `memory` (default): the in-memory broker
+//! * `derive`: `#[derive(Task)]`, for programs that only enqueue
+//! * `conformance`: the suite of behaviours that every broker must pass
 
 pub mod broker;
 mod client;
 mod clock;
+mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod enqueued;
 mod error;
+pub mod go_json;
 mod handler;
+mod inspector;
 #[cfg(feature = "memory")]
 mod memory;
 mod message;
@@ -28,17 +39,22 @@ mod retry;
 mod signals;
 mod task;
 
+#[cfg(feature = "derive")]
+pub use asynq_macros::CoreTask as Task;
 pub use broker::{
-    Aggregate, Broker, Dequeue, Enqueue, Inspect, LeaseKey, Maintain, Now, Page, Presence, QueueInfo,
-    ScheduleBroker, ScheduleStore,
+    Action, Aggregate, Broker, Change, Cursor, Dequeue, Enqueue, Filter, Inspect, LeaseKey, Maintain, Now,
+    Operate, Page, Presence, QueueInfo, ScheduleBroker, ScheduleStore, TaskList,
 };
 pub use client::{Client, DEFAULT_MAX_PAYLOAD, answer_for, new_task};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp, TokioClock};
+pub use codec::{Codec, JsonCodec};
+pub use enqueued::{Enqueued, ResultWait, WaitError};
 pub use error::{BoxError, BrokerError, EnqueueError};
 pub use handler::{
-    CancelReason, Context, ContextBuilder, ContextControl, Handler, HoldGuard, ResultError, ResultStore,
-    State, Typed, typed, with_retry_policy,
+    CancelReason, Context, ContextBuilder, ContextControl, Extensions, Handler, HoldGuard, ResultError,
+    ResultStore, Typed, typed, with_retry_policy,
 };
+pub use inspector::{Bulk, DeleteQueue, InspectError, Inspector, Progress, Search};
 #[cfg(feature = "memory")]
 pub use memory::MemoryBroker;
 pub use message::{TaskInfo, TaskMessage, TaskState, UnknownState};
@@ -48,3 +64,6 @@ pub use outcome::{FailureKind, IntoOutcome, IntoResult, Json, Outcome, TaskError
 pub use retry::{DefaultBackoff, ExponentialBackoff, FixedBackoff, RetryPolicy};
 pub use signals::{CancelRequest, Demand, Signals};
 pub use task::{DecodeError, EncodeError, IntoTask, RawTask, Task, TaskBuilder};
+
+#[doc(hidden)]
+pub mod __private;

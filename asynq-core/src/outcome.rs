@@ -219,7 +219,9 @@ impl<T: IntoResult, E: Into<TaskError>> IntoOutcome for Result<T, E> {
     }
 }
 
-/// What can be stored as the result of a task: nothing, bytes, text, or [`Json`] of anything.
+/// What can be stored as the result of a task: nothing, bytes, text, numbers and JSON values, or [`Json`] of anything.
+///
+/// Bytes and text are stored as they are, the others as JSON.
 pub trait IntoResult {
     /// The bytes to store.
     fn into_result(self) -> Result<Option<Bytes>, TaskError>;
@@ -248,6 +250,18 @@ impl IntoResult for String {
         Ok(Some(self.into()))
     }
 }
+
+macro_rules! stored_as_json {
+    ($($name:ty)*) => {$(
+        impl IntoResult for $name {
+            fn into_result(self) -> Result<Option<Bytes>, TaskError> {
+                Json(self).into_result()
+            }
+        }
+    )*};
+}
+
+stored_as_json!(bool u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64 serde_json::Value);
 
 /// A result that is stored as JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,16 +3,32 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+use crate::codec::Codec;
 use crate::options::{Configure, Headers, TaskOptions};
 
 /// A payload type with the name and the default options of its tasks.
 ///
+/// Derived (feature `derive`):
+///
+#[cfg_attr(feature = "derive", doc = "```")]
+#[cfg_attr(not(feature = "derive"), doc = "```ignore")]
+/// use asynq_core::{Configure, Task};
+///
+/// #[derive(serde::Serialize, serde::Deserialize, Task)]
+/// #[task(name = "email:welcome", queue = "critical", max_retry = 5)]
+/// struct WelcomeEmail {
+///     username: String,
+/// }
+///
+/// // The options of the type, with one more for this task.
+/// let task = WelcomeEmail { username: "ann".into() }.process_in(std::time::Duration::from_secs(60));
 /// ```
-/// use std::time::Duration;
-/// use asynq_core::{Configure, Task, TaskOptions};
+///
+/// The same by hand:
+///
+/// ```
+/// use asynq_core::{Configure, JsonCodec, Task, TaskOptions};
 ///
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct WelcomeEmail {
@@ -21,34 +37,42 @@ use crate::options::{Configure, Headers, TaskOptions};
 ///
 /// impl Task for WelcomeEmail {
 ///     const TYPE: &'static str = "email:welcome";
+///     type Codec = JsonCodec;
 ///
 ///     fn options() -> TaskOptions {
 ///         TaskOptions::new().queue("critical").max_retry(5)
 ///     }
 /// }
-///
-/// // The options of the type, with one more for this task.
-/// let task = WelcomeEmail { username: "ann".into() }.process_in(Duration::from_secs(60));
 /// ```
-pub trait Task: Serialize + DeserializeOwned + Send + 'static {
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a task payload",
+    label = "does not implement `Task`",
+    note = "derive it: `#[derive(Serialize, Deserialize, Task)]` with `#[task(name = \"…\")]` below"
+)]
+pub trait Task: Sized + Send + 'static {
     /// The task type, such as `email:welcome`, by which its handler is found.
     const TYPE: &'static str;
+
+    /// Other task types under which the same payload may come, such as names that the type had earlier. A handler of
+    /// this type is registered for them too.
+    const ALIASES: &'static [&'static str] = &[];
+
+    /// How the value becomes payload bytes: [`JsonCodec`](crate::JsonCodec), which peers in other languages read, or one of your own.
+    type Codec: Codec<Self>;
 
     /// Options of every task of this type, unless set otherwise for one task.
     fn options() -> TaskOptions {
         TaskOptions::new()
     }
 
-    /// The payload bytes: JSON, which peers in other languages read, unless you say otherwise.
+    /// The payload bytes.
     fn encode(&self) -> Result<Bytes, EncodeError> {
-        serde_json::to_vec(self)
-            .map(Bytes::from)
-            .map_err(|error| EncodeError::new(Self::TYPE, error))
+        Self::Codec::encode(self).map_err(|error| EncodeError::new(Self::TYPE, error))
     }
 
     /// The value from its payload bytes.
     fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
-        serde_json::from_slice(payload).map_err(|error| DecodeError::new(Self::TYPE, error))
+        Self::Codec::decode(payload).map_err(|error| DecodeError::new(Self::TYPE, error))
     }
 }
 
@@ -193,7 +217,8 @@ impl<T> Configure for TaskBuilder<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::Deserialize;
+    use crate::codec::JsonCodec;
+    use serde::{Deserialize, Serialize};
 
     #[derive(Serialize, Deserialize)]
     struct Resize {
@@ -202,6 +227,7 @@ mod tests {
 
     impl Task for Resize {
         const TYPE: &'static str = "image:resize";
+        type Codec = JsonCodec;
 
         fn options() -> TaskOptions {
             TaskOptions::new().queue("low").max_retry(3)
@@ -226,6 +252,9 @@ mod tests {
             .unwrap();
 
         let text = error.to_string();
-        assert!(text.contains("image:resize") && text.contains("column"), "{text}");
+        assert!(
+            text.contains("image:resize") && text.contains("`width`") && text.contains("column"),
+            "{text}"
+        );
     }
 }

@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use asynq_core::conformance::random::{Step, replay};
-use asynq_core::conformance::{ScheduleSubject, Subject, clock};
+use asynq_core::conformance::{
+    InspectorSubject, ScheduleSubject, Subject, clock, operate_random::replay as replay_inspected,
+};
 use asynq_core::{
     DEFAULT_MAX_PAYLOAD, Dequeue, Enqueue, MemoryBroker, QueueName, RawTask, TaskId, TaskOptions, new_task,
 };
@@ -22,8 +24,15 @@ async fn memory_with_schedules() -> ScheduleSubject {
     ScheduleSubject::new(MemoryBroker::with_clock(clock.clone()), clock)
 }
 
-asynq_core::broker_conformance!(memory);
 asynq_core::schedule_conformance!(memory_with_schedules);
+
+async fn inspected() -> InspectorSubject {
+    let clock = clock();
+    InspectorSubject::new(MemoryBroker::with_clock(clock.clone()), clock)
+}
+
+asynq_core::broker_conformance!(memory);
+asynq_core::inspector_conformance!(inspected);
 asynq_core::broker_conformance_moved_lock_time!(memory);
 
 proptest! {
@@ -32,6 +41,13 @@ proptest! {
         steps in proptest::collection::vec(any::<Step>(), 0..120),
     ) {
         block_on(async { replay(&memory().await, &steps).await });
+    }
+
+    #[test]
+    fn no_sequence_with_an_inspector_loses_a_task(
+        steps in proptest::collection::vec(any::<Step>(), 0..120),
+    ) {
+        block_on(async { replay_inspected(&inspected().await, &steps).await });
     }
 }
 

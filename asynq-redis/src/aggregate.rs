@@ -80,8 +80,13 @@ impl Aggregate for RedisBroker {
             .arg(keys.task_prefix());
         Prepared::new(0, merged, &keys).add_to(&mut call);
         let mut batch = Batch::new(OPERATION);
-        batch.call(call);
-        let answer = self.send(&batch).await?.into_iter().next().unwrap_or_default();
+        // Somebody may have deleted the queue while the set was being merged.
+        batch
+            .command("SADD", &[keys::QUEUES, set.queue.as_str()])
+            .call(call);
+        let mut answers = self.send(&batch).await?.into_iter();
+        reply::ok(OPERATION, None, answers.next().unwrap_or_default())?;
+        let answer = answers.next().unwrap_or_default();
         let mut items = Items::of(OPERATION, reply::ok(OPERATION, Some(&set.queue), answer)?)?;
         let now = items.timestamp()?;
         let has_more = items.integer()? == 1;

@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use asynq_core::{Broker, BrokerError, Clock, Now, QueueName, Timestamp};
+use asynq_core::{Broker, BrokerError, Clock, Now, Operate, QueueName, Timestamp};
 use redis::Value;
 
 use crate::config::{Clients, Options};
@@ -118,6 +118,12 @@ fn refuse_eviction(info: &str) -> Result<(), BrokerError> {
 }
 
 impl From<RedisBroker> for Arc<dyn Broker> {
+    fn from(broker: RedisBroker) -> Self {
+        Arc::new(broker)
+    }
+}
+
+impl From<RedisBroker> for Arc<dyn Operate> {
     fn from(broker: RedisBroker) -> Self {
         Arc::new(broker)
     }

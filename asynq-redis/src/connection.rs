@@ -4,7 +4,7 @@
 //! failed call was sent. Here no call waits longer than one attempt to connect and one response timeout.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -27,6 +27,8 @@ pub(crate) struct Link {
     /// Number of the latest attempt to connect, and how it failed.
     attempts: AtomicU64,
     connecting: Mutex<Option<BrokerError>>,
+    /// The server does not know `EVALSHA_RO`, or the user may not use it.
+    no_read_only_scripts: AtomicBool,
 }
 
 struct Live {
@@ -42,6 +44,7 @@ impl Link {
             current: ArcSwapOption::empty(),
             attempts: AtomicU64::new(0),
             connecting: Mutex::new(None),
+            no_read_only_scripts: AtomicBool::new(false),
         }
     }
 
@@ -76,6 +79,14 @@ impl Link {
                 Err(error)
             }
         }
+    }
+
+    pub(crate) fn sends_read_only_scripts(&self) -> bool {
+        !self.no_read_only_scripts.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn send_no_read_only_scripts(&self) {
+        self.no_read_only_scripts.store(true, Ordering::Relaxed);
     }
 
     /// The connection there is, or a new one. However many ask, one connects at a time, and those who waited for an

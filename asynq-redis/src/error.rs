@@ -82,6 +82,12 @@ pub(crate) fn is_missing_script(value: &Value) -> bool {
     matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
 }
 
+/// Whether the server does not know how to run a script that only reads, or the user may not: then it is run as others.
+pub(crate) fn is_unknown_read_only_call(value: &Value) -> bool {
+    matches!(value, Value::ServerError(error)
+        if error.details().is_some_and(|text| text.to_ascii_lowercase().contains("evalsha_ro")))
+}
+
 /// Of a queue whose stored form is damaged; `text` is what a script found.
 pub(crate) fn corrupt(operation: &'static str, queue: &QueueName, text: impl Into<String>) -> BrokerError {
     BrokerError::Corrupt {

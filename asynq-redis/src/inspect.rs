@@ -53,14 +53,7 @@ impl Inspect for RedisBroker {
 
     async fn task(&self, queue: &QueueName, id: &TaskId) -> Result<Option<TaskInfo>, BrokerError> {
         const OPERATION: &str = "task";
-        let keys = QueueKeys::new(queue);
-        let mut call = Call::new(&script::TASK);
-        call.key(keys.task(id))
-            .key(keys.scheduled())
-            .key(keys.retry())
-            .key(keys.lease())
-            .arg(self.inner.time.script_argument())
-            .arg(id.as_str());
+        let call = self.task_call(queue, id);
         let mut items = Items::of(OPERATION, self.call_idempotent(OPERATION, queue, call).await?)?;
         if items.is_empty() {
             return Ok(None);
@@ -122,12 +115,12 @@ impl Inspect for RedisBroker {
 }
 
 /// The key where tasks of a state are listed, and how.
-struct List {
-    key: String,
+pub(crate) struct List {
+    pub(crate) key: String,
     kind: &'static str,
 }
 
-fn list_of(keys: &QueueKeys, state: TaskState, group: Option<&GroupName>) -> Option<List> {
+pub(crate) fn list_of(keys: &QueueKeys, state: TaskState, group: Option<&GroupName>) -> Option<List> {
     let (key, kind) = match state {
         TaskState::Pending => (keys.pending(), "list"),
         TaskState::Active => (keys.active(), "list"),
@@ -141,8 +134,8 @@ fn list_of(keys: &QueueKeys, state: TaskState, group: Option<&GroupName>) -> Opt
 }
 
 impl RedisBroker {
-    /// A command that changes one key or finds that it is so already.
-    async fn ask(
+    /// A command that changes one key, or finds that it is so already, or answers a question with yes or no.
+    pub(crate) async fn ask(
         &self,
         operation: &'static str,
         queue: &QueueName,
@@ -154,6 +147,18 @@ impl RedisBroker {
         let answer = self.send(&batch).await?.into_iter().next().unwrap_or_default();
         let answer = reply::ok(operation, Some(queue), answer)?;
         Ok(reply::integer(operation, answer)? == 1)
+    }
+
+    pub(crate) fn task_call(&self, queue: &QueueName, id: &TaskId) -> Call {
+        let keys = QueueKeys::new(queue);
+        let mut call = Call::new(&script::TASK);
+        call.key(keys.task(id))
+            .key(keys.scheduled())
+            .key(keys.retry())
+            .key(keys.lease())
+            .arg(self.inner.time.script_argument())
+            .arg(id.as_str());
+        call
     }
 
     fn queue_info_call(&self, queue: &QueueName) -> Call {
@@ -210,7 +215,10 @@ impl RedisBroker {
 }
 
 /// Reads the six values of a task; the inner error says why it cannot be decoded.
-fn read_task(queue: &QueueName, items: &mut Items) -> Result<Result<TaskInfo, String>, BrokerError> {
+pub(crate) fn read_task(
+    queue: &QueueName,
+    items: &mut Items,
+) -> Result<Result<TaskInfo, String>, BrokerError> {
     let id = TaskId::from_stored(items.text()?);
     let state = items.text()?;
     let message = items.bytes()?.unwrap_or_default();

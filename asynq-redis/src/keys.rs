@@ -36,8 +36,8 @@ pub(crate) fn scheduler(id: &str) -> String {
     format!("asynq:schedulers:{{{id}}}")
 }
 
-/// ZSET of what was enqueued for an entry, by the second.
-pub(crate) fn scheduler_history(entry: &str) -> String {
+/// ZSET of what was enqueued for an entry of a scheduler, by the second it was.
+pub(crate) fn schedule_history(entry: &str) -> String {
     format!("asynq:scheduler_history:{entry}")
 }
 
@@ -52,6 +52,11 @@ impl QueueKeys {
         QueueKeys {
             prefix: format!("asynq:{{{queue}}}:"),
         }
+    }
+
+    /// What all of them begin with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     fn with(&self, rest: &str) -> String {

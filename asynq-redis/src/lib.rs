@@ -22,8 +22,11 @@
 
 mod aggregate;
 mod broker;
+mod change;
 mod config;
 mod connection;
+mod cursor;
+mod delete_queue;
 mod dequeue;
 mod enqueue;
 mod error;
@@ -32,14 +35,15 @@ mod inspect;
 mod keys;
 mod lease;
 mod maintain;
+mod operate;
 mod presence;
 mod reconcile;
 mod reply;
 mod schedule;
 mod script;
+mod statistics;
 mod time;
 mod watch;
 mod wire;
-mod wire_schedule;
 
 pub use broker::{RedisBroker, RedisBrokerBuilder};

@@ -57,7 +57,7 @@ impl Presence for RedisBroker {
         const OPERATION: &str = "servers";
         let now = self.now().unix_seconds().to_string();
         let mut batch = Batch::new(OPERATION);
-        batch.command("ZRANGEBYSCORE", &[keys::SERVERS, &format!("({now}"), "+inf"]);
+        batch.command("ZRANGEBYSCORE", &[keys::SERVERS, &now, "+inf"]);
         let answer = self
             .send_idempotent(&batch)
             .await?

@@ -123,7 +123,7 @@ impl RedisBroker {
         keys: &QueueKeys,
         cursor: u64,
     ) -> Result<Reconciled, BrokerError> {
-        let (next, found) = self.scan(queue, &keys.group_prefix(), cursor).await?;
+        let (next, found) = self.scan(OPERATION, queue, &keys.group_prefix(), cursor).await?;
         let mut reconciled = Reconciled::default();
         for groups in found.chunks(PAGE as usize) {
             reconciled.groups_relisted += self.relist_groups(queue, keys, groups).await?;
@@ -143,7 +143,7 @@ impl RedisBroker {
         keys: &QueueKeys,
         cursor: u64,
     ) -> Result<Reconciled, BrokerError> {
-        let (next, found) = self.scan(queue, &keys.task_prefix(), cursor).await?;
+        let (next, found) = self.scan(OPERATION, queue, &keys.task_prefix(), cursor).await?;
         let mut reconciled = Reconciled::default();
         for tasks in found.chunks(PAGE as usize) {
             let (relisted, deleted) = self.relist_tasks(queue, keys, tasks).await?;
@@ -157,14 +157,15 @@ impl RedisBroker {
     }
 
     /// Some keys with this prefix, and where to go on; zero at the end.
-    async fn scan(
+    pub(crate) async fn scan(
         &self,
+        operation: &'static str,
         queue: &QueueName,
         prefix: &str,
         cursor: u64,
     ) -> Result<(u64, Vec<String>), BrokerError> {
         let pattern = format!("{}*", escape_glob(prefix));
-        let mut batch = Batch::new(OPERATION);
+        let mut batch = Batch::new(operation);
         batch.command(
             "SCAN",
             &[&cursor.to_string(), "MATCH", &pattern, "COUNT", &PAGE.to_string()],
@@ -175,7 +176,7 @@ impl RedisBroker {
             .into_iter()
             .next()
             .unwrap_or_default();
-        let mut items = Items::of(OPERATION, reply::ok(OPERATION, Some(queue), answer)?)?;
+        let mut items = Items::of(operation, reply::ok(operation, Some(queue), answer)?)?;
         let next = items.text()?.parse().unwrap_or(0);
         let mut found = items.items()?;
         let mut keys = Vec::with_capacity(found.len());

@@ -14,7 +14,7 @@ use crate::enqueue::{Prepared, read_receipt};
 use crate::keys::{self, QueueKeys};
 use crate::reply::{self, Items};
 use crate::script::{self, Batch, Call};
-use crate::wire_schedule as wire;
+use crate::wire;
 
 /// Longer than a year, so that yearly entries are remembered; entries come and go, and their ticks must not stay.
 const KEEP_TICKS: u64 = 400 * 86_400;
@@ -106,7 +106,7 @@ impl ScheduleStore for RedisBroker {
 
     async fn record_event(&self, entry: &str, event: &ScheduleEvent) -> Result<(), BrokerError> {
         let mut call = Call::new(&script::RECORD_EVENT);
-        call.key(keys::scheduler_history(entry))
+        call.key(keys::schedule_history(entry))
             .number(event.enqueued_at.unix_seconds())
             .arg(wire::encode_schedule_event(event))
             .number(MAX_EVENTS)
@@ -116,40 +116,12 @@ impl ScheduleStore for RedisBroker {
         self.send_all("record event", &batch).await
     }
 
-    // As with servers, nothing is deleted: who only looks needs no permission to write.
     async fn schedule_entries(&self) -> Result<Vec<ScheduleEntry>, BrokerError> {
-        const OPERATION: &str = "schedule entries";
-        let now = self.now().unix_seconds();
-        let mut batch = Batch::new(OPERATION);
-        batch.command("ZRANGEBYSCORE", &[keys::SCHEDULERS, &format!("({now}"), "+inf"]);
-        let answer = self.first_answer(&batch).await?;
-        let mut schedulers = Items::of(OPERATION, reply::ok(OPERATION, None, answer)?)?;
-        let mut batch = Batch::new(OPERATION);
-        while !schedulers.is_empty() {
-            batch.command("LRANGE", &[&schedulers.text()?, "0", "-1"]);
-        }
-        let mut entries = Vec::new();
-        for answer in self.send_idempotent(&batch).await? {
-            // What cannot be read is not shown, as in Go.
-            let mut shown = records(answer, |bytes| wire::decode_schedule_entry(bytes).ok());
-            shown.reverse();
-            entries.extend(shown);
-        }
-        Ok(entries)
+        self.read_schedule_entries().await
     }
 
     async fn schedule_events(&self, entry: &str, page: Page) -> Result<Vec<ScheduleEvent>, BrokerError> {
-        const OPERATION: &str = "schedule events";
-        if page.limit == 0 {
-            return Ok(Vec::new());
-        }
-        let last = page.offset.saturating_add(page.limit - 1);
-        let (first, last) = (page.offset.to_string(), last.to_string());
-        let mut batch = Batch::new(OPERATION);
-        batch.command("ZREVRANGE", &[&keys::scheduler_history(entry), &first, &last]);
-        let answer = self.first_answer(&batch).await?;
-        let answer = reply::ok(OPERATION, None, answer)?;
-        Ok(records(answer, |bytes| wire::decode_schedule_event(bytes).ok()))
+        self.read_schedule_events(entry, page).await
     }
 }
 
@@ -178,19 +150,6 @@ impl From<RedisBroker> for std::sync::Arc<dyn ScheduleBroker> {
     fn from(broker: RedisBroker) -> Self {
         std::sync::Arc::new(broker)
     }
-}
-
-fn records<T>(answer: Value, decode: impl Fn(bytes::Bytes) -> Option<T>) -> Vec<T> {
-    let Ok(mut items) = Items::of("schedule", answer) else {
-        return Vec::new();
-    };
-    let mut records = Vec::with_capacity(items.len());
-    while !items.is_empty() {
-        if let Ok(Some(bytes)) = items.bytes() {
-            records.extend(decode(bytes));
-        }
-    }
-    records
 }
 
 fn check_queue(entry: &EntryKey, task: &NewTask) -> Result<(), BrokerError> {

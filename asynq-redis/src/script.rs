@@ -6,12 +6,14 @@ use asynq_core::BrokerError;
 use redis::{Cmd, Pipeline, Value};
 
 use crate::connection::Link;
-use crate::error::{CallError, is_missing_script};
+use crate::error::{CallError, is_missing_script, is_unknown_read_only_call};
 
 /// A Lua script. Its header says what it does.
 pub(crate) struct Script {
     pub(crate) source: &'static str,
     keys: Keys,
+    /// Sent so that a user who may only read can run it, by servers that know how: Redis from version 7.0 on.
+    only_reads: bool,
     hash: LazyLock<String>,
 }
 
@@ -35,12 +37,16 @@ impl Keys {
     }
 }
 
-/// Declares scripts: how many keys each takes, and its text: that of the libraries named, then its own.
+/// Declares scripts: how many keys each takes, its text (that of the libraries named, then its own), and whether it only
+/// reads.
 macro_rules! scripts {
-    ($($name:ident = $keys:ident($number:literal), [$($file:literal),+];)+) => {
+    (@) => { false };
+    (@ reads) => { true };
+    ($($name:ident = $keys:ident($number:literal), [$($file:literal),+] $(, $reads:ident)?;)+) => {
         $(pub(crate) static $name: Script = Script {
             source: concat!($(include_str!(concat!("scripts/", $file, ".lua"))),+),
             keys: Keys::$keys($number),
+            only_reads: scripts!(@ $($reads)?),
             hash: LazyLock::new(|| redis::Script::new($name.source).get_hash().to_owned()),
         };)+
 
@@ -64,26 +70,46 @@ scripts! {
     RECONCILE_TASKS = AtLeast(9), ["lib/common", "reconcile_tasks"];
     RECONCILE_GROUPS = AtLeast(2), ["lib/common", "reconcile_groups"];
     SEAL = Exactly(4), ["lib/common", "seal"];
-    READ_SET = Exactly(1), ["read_set"];
+    READ_SET = Exactly(1), ["read_set"], reads;
     DROP_MEMBERS = Exactly(7), ["lib/common", "lib/counters", "drop_members"];
     FINISH_SET = AtLeast(5), ["lib/common", "lib/insert", "lib/delete", "lib/sets", "finish_set"];
     CLEAR_SET = Exactly(1), ["lib/common", "lib/delete", "lib/sets", "clear_set"];
     RECLAIM_SET = Exactly(2), ["lib/common", "reclaim_set"];
     ANNOUNCE = Exactly(2), ["lib/common", "announce"];
-    QUEUE_INFO = Exactly(12), ["lib/common", "queue_info"];
-    TASK = Exactly(4), ["lib/common", "lib/describe", "task"];
-    TASKS = Exactly(4), ["lib/common", "lib/describe", "tasks"];
+    QUEUE_INFO = Exactly(12), ["lib/common", "queue_info"], reads;
+    TASK = Exactly(4), ["lib/common", "lib/describe", "task"], reads;
+    TASKS = Exactly(4), ["lib/common", "lib/describe", "tasks"], reads;
     CANCEL = Exactly(1), ["cancel"];
     ENQUEUE_TICK = AtLeast(4), ["lib/common", "lib/insert", "enqueue_tick"];
     LAST_TICK = Exactly(1), ["lib/common", "last_tick"];
     PUBLISH_ENTRIES = Exactly(1), ["lib/common", "publish_entries"];
     RECORD_EVENT = Exactly(1), ["lib/common", "record_event"];
+    PAGE = Exactly(4), ["lib/common", "lib/describe", "page"], reads;
+    APPLY = AtLeast(6), ["lib/common", "lib/delete", "lib/pending", "apply"];
+    CHANGE = Exactly(8), ["lib/common", "lib/insert", "change"];
+    EMPTY_QUEUE = Exactly(8), ["lib/delete", "empty_queue"];
+    SWEEP_QUEUE = AtLeast(8), ["lib/delete", "sweep_queue"];
+    QUEUE_MEMORY = Exactly(7), ["queue_memory"], reads;
 }
 
 /// Commands and script calls that go to the server in one round trip.
 pub(crate) struct Batch {
     operation: &'static str,
-    commands: Vec<(Cmd, Option<&'static Script>)>,
+    commands: Vec<Part>,
+}
+
+enum Part {
+    Command(Cmd),
+    Call(Call),
+}
+
+impl Part {
+    fn to_command(&self, link: &Link) -> Cmd {
+        match self {
+            Part::Command(command) => command.clone(),
+            Part::Call(call) => call.to_command(link.sends_read_only_scripts()),
+        }
+    }
 }
 
 /// A script call that is being put together.
@@ -116,9 +142,13 @@ impl Call {
         self.arg(argument.to_string())
     }
 
-    fn into_command(self) -> Cmd {
+    fn to_command(&self, sends_read_only: bool) -> Cmd {
         debug_assert!(self.script.keys.allow(self.keys.len()), "number of keys");
-        let mut command = redis::cmd("EVALSHA");
+        let mut command = redis::cmd(if self.script.only_reads && sends_read_only {
+            "EVALSHA_RO"
+        } else {
+            "EVALSHA"
+        });
         command.arg(self.script.hash.as_str()).arg(self.keys.len());
         for part in self.keys.iter().chain(&self.arguments) {
             command.arg(part.as_slice());
@@ -136,15 +166,14 @@ impl Batch {
     }
 
     pub(crate) fn call(&mut self, call: Call) -> &mut Self {
-        let script = call.script;
-        self.commands.push((call.into_command(), Some(script)));
+        self.commands.push(Part::Call(call));
         self
     }
 
     pub(crate) fn command(&mut self, name: &str, arguments: &[&str]) -> &mut Self {
         let mut command = redis::cmd(name);
         command.arg(arguments);
-        self.commands.push((command, None));
+        self.commands.push(Part::Command(command));
         self
     }
 
@@ -157,14 +186,17 @@ impl Batch {
             return Ok(Vec::new());
         }
         let mut pipeline = Pipeline::with_capacity(self.commands.len());
-        for (command, _) in &self.commands {
-            pipeline.add_command(command.clone());
+        for part in &self.commands {
+            pipeline.add_command(part.to_command(link));
         }
         let mut answers = link.send(self.operation, &pipeline).await?;
         // A second time for a server that forgets them in between, as a test does. Then the error stays.
         for _ in 0..3 {
+            if answers.iter().any(is_unknown_read_only_call) {
+                link.send_no_read_only_scripts();
+            }
             let missing: Vec<usize> = (0..answers.len())
-                .filter(|at| is_missing_script(&answers[*at]))
+                .filter(|at| is_missing_script(&answers[*at]) || is_unknown_read_only_call(&answers[*at]))
                 .collect();
             if missing.is_empty() {
                 break;
@@ -178,15 +210,15 @@ impl Batch {
         let mut pipeline = Pipeline::new();
         let mut loaded: Vec<&str> = Vec::new();
         for at in missing {
-            if let (_, Some(script)) = &self.commands[*at]
-                && !loaded.contains(&script.source)
+            if let Part::Call(call) = &self.commands[*at]
+                && !loaded.contains(&call.script.source)
             {
-                pipeline.cmd("SCRIPT").arg("LOAD").arg(script.source);
-                loaded.push(script.source);
+                pipeline.cmd("SCRIPT").arg("LOAD").arg(call.script.source);
+                loaded.push(call.script.source);
             }
         }
         for at in missing {
-            pipeline.add_command(self.commands[*at].0.clone());
+            pipeline.add_command(self.commands[*at].to_command(link));
         }
         let repeated = link.send(self.operation, &pipeline).await?;
         for (at, answer) in missing.iter().zip(repeated.into_iter().skip(loaded.len())) {
@@ -274,6 +306,14 @@ mod tests {
             assert!(header.contains("Returns"), "{name}");
             assert!(header.contains("Go"), "{name}");
             assert!(header.contains("ARGV") || *name == "CANCEL", "{name}");
+        }
+    }
+
+    #[test]
+    fn scripts_that_change_nothing_are_sent_so() {
+        for (name, script) in ALL {
+            let says_so = header(name, script).contains("Changes nothing");
+            assert_eq!(script.only_reads, says_so, "{name}");
         }
     }
 

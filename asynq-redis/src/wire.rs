@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use asynq_core::broker::{ServerId, ServerInfo, WorkerInfo};
+use asynq_core::broker::{ScheduleEntry, ScheduleEvent, ServerId, ServerInfo, WorkerInfo};
 use asynq_core::{GroupName, QueueName, TaskId, TaskMessage, Timestamp};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
@@ -47,7 +47,7 @@ struct WireTask {
 const LAST_TASK_FIELD: u64 = 15;
 
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct WireTimestamp {
+struct WireTimestamp {
     #[prost(int64, tag = "1")]
     seconds: i64,
     #[prost(int32, tag = "2")]
@@ -97,6 +97,32 @@ struct WireWorker {
     start_time: Option<WireTimestamp>,
     #[prost(message, optional, tag = "9")]
     deadline: Option<WireTimestamp>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WireScheduleEntry {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(string, tag = "2")]
+    spec: String,
+    #[prost(string, tag = "3")]
+    task_type: String,
+    #[prost(bytes = "bytes", tag = "4")]
+    task_payload: Bytes,
+    #[prost(string, repeated, tag = "5")]
+    enqueue_options: Vec<String>,
+    #[prost(message, optional, tag = "6")]
+    next_enqueue_time: Option<WireTimestamp>,
+    #[prost(message, optional, tag = "7")]
+    prev_enqueue_time: Option<WireTimestamp>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WireScheduleEvent {
+    #[prost(string, tag = "1")]
+    task_id: String,
+    #[prost(message, optional, tag = "2")]
+    enqueue_time: Option<WireTimestamp>,
 }
 
 /// Why stored bytes are not a task that can be run.
@@ -259,6 +285,57 @@ pub(crate) fn decode_worker(bytes: Bytes) -> Result<WorkerInfo, prost::DecodeErr
     })
 }
 
+/// What a scheduler will enqueue, from its stored form.
+pub(crate) fn decode_schedule_entry(bytes: Bytes) -> Result<ScheduleEntry, prost::DecodeError> {
+    let wire = WireScheduleEntry::decode(bytes)?;
+    Ok(ScheduleEntry {
+        id: wire.id,
+        spec: wire.spec,
+        task_type: wire.task_type,
+        payload: wire.task_payload,
+        options: wire.enqueue_options,
+        next_enqueue_at: not_zero_time(wire.next_enqueue_time),
+        previous_enqueue_at: not_zero_time(wire.prev_enqueue_time),
+    })
+}
+
+/// What a scheduler enqueued, from its stored form.
+pub(crate) fn decode_schedule_event(bytes: Bytes) -> Result<ScheduleEvent, prost::DecodeError> {
+    let wire = WireScheduleEvent::decode(bytes)?;
+    Ok(ScheduleEvent {
+        task_id: TaskId::from_stored(wire.task_id),
+        enqueued_at: from_wire_time(wire.enqueue_time),
+    })
+}
+
+/// The stored form of what a scheduler will enqueue.
+pub(crate) fn encode_schedule_entry(entry: &ScheduleEntry) -> Vec<u8> {
+    WireScheduleEntry {
+        id: entry.id.clone(),
+        spec: entry.spec.clone(),
+        task_type: entry.task_type.clone(),
+        task_payload: entry.payload.clone(),
+        enqueue_options: entry.options.clone(),
+        next_enqueue_time: Some(or_zero_time(entry.next_enqueue_at)),
+        prev_enqueue_time: Some(or_zero_time(entry.previous_enqueue_at)),
+    }
+    .encode_to_vec()
+}
+
+/// The stored form of what a scheduler enqueued.
+pub(crate) fn encode_schedule_event(event: &ScheduleEvent) -> Vec<u8> {
+    WireScheduleEvent {
+        task_id: event.task_id.to_string(),
+        enqueue_time: Some(to_wire_time(event.enqueued_at)),
+    }
+    .encode_to_vec()
+}
+
+/// No time is the first second of the year 1, as in Go.
+fn or_zero_time(time: Option<Timestamp>) -> WireTimestamp {
+    to_wire_time(time.unwrap_or(Timestamp::from_unix_seconds(-62_135_596_800)))
+}
+
 /// The fields of a stored task that this version does not know, as they are.
 ///
 /// prost drops them when it decodes. They are kept because finishing a task rewrites its message, and a newer peer
@@ -294,7 +371,7 @@ fn skip_value(wire_type: u64, rest: &mut Bytes) -> Result<(), prost::DecodeError
     Ok(())
 }
 
-pub(crate) fn to_wire_time(time: Timestamp) -> WireTimestamp {
+fn to_wire_time(time: Timestamp) -> WireTimestamp {
     WireTimestamp {
         seconds: time.unix_seconds(),
         // Less than a second in nanoseconds fits.
@@ -302,13 +379,20 @@ pub(crate) fn to_wire_time(time: Timestamp) -> WireTimestamp {
     }
 }
 
-pub(crate) fn from_wire_time(time: Option<WireTimestamp>) -> Timestamp {
+fn from_wire_time(time: Option<WireTimestamp>) -> Timestamp {
     let time = time.unwrap_or_default();
     Timestamp::from_unix_micros(
         time.seconds
             .saturating_mul(1_000_000)
             .saturating_add(i64::from(time.nanos) / 1_000),
     )
+}
+
+/// Go writes the year 1 for what never was or will be.
+fn not_zero_time(time: Option<WireTimestamp>) -> Option<Timestamp> {
+    const GO_ZERO_SECONDS: i64 = -62_135_596_800;
+    time.filter(|time| time.seconds != GO_ZERO_SECONDS)
+        .map(|time| from_wire_time(Some(time)))
 }
 
 fn stored_time(seconds: i64) -> Option<Timestamp> {
@@ -527,6 +611,32 @@ mod tests {
         );
         assert_eq!(decode_server(&server_bytes).unwrap(), server);
         assert_eq!(decode_worker(worker_bytes.into()).unwrap(), worker);
+    }
+
+    #[test]
+    fn schedule_records_are_those_of_go() {
+        let entry = hex(
+            "0a026531120940657665727920316d1a01742201702a0c517565756528226c6f77222932060880e2cfaa06\
+             3a0b088092b8c398feffffff01",
+        );
+        let event = hex("0a016912080880e2cfaa061005");
+
+        let stored = entry;
+        let entry = decode_schedule_entry(stored.clone()).unwrap();
+        assert_eq!(encode_schedule_entry(&entry), stored);
+        assert_eq!((entry.id.as_str(), entry.spec.as_str()), ("e1", "@every 1m"));
+        assert_eq!((entry.task_type.as_str(), &entry.payload[..]), ("t", &b"p"[..]));
+        assert_eq!(entry.options, [r#"Queue("low")"#]);
+        assert_eq!(
+            entry.next_enqueue_at,
+            Some(Timestamp::from_unix_seconds(1_700_000_000))
+        );
+        assert_eq!(entry.previous_enqueue_at, None);
+        let event = decode_schedule_event(event).unwrap();
+        assert_eq!(event.task_id, "i");
+        assert_eq!(event.enqueued_at, Timestamp::from_unix_seconds(1_700_000_000));
+        // Go's nanoseconds are cut to microseconds.
+        assert_eq!(encode_schedule_event(&event), hex("0a016912060880e2cfaa06"));
     }
 
     #[test]

@@ -3,30 +3,40 @@
 use std::sync::Arc;
 
 use asynq_core::conformance::random::{Step, replay};
-use asynq_core::conformance::{ScheduleSubject, Subject, clock};
+use asynq_core::conformance::{
+    InspectorSubject, ScheduleSubject, Subject, clock, operate_random::replay as replay_inspected,
+};
 use asynq_core::{Clock, ManualClock};
 use asynq_redis::RedisBroker;
 
-async fn connect(clock: &Arc<ManualClock>) -> RedisBroker {
-    RedisBroker::builder(&asynq_fixtures::shared_redis_url())
+async fn broker() -> (RedisBroker, Arc<ManualClock>) {
+    let clock = clock();
+    let broker = RedisBroker::builder(&asynq_fixtures::shared_redis_url())
         .clock(clock.clone() as Arc<dyn Clock>)
         .connect()
         .await
-        .expect("the Redis server of the tests")
+        .expect("the Redis server of the tests");
+    (broker, clock)
 }
 
 async fn redis() -> Subject {
-    let clock = clock();
-    Subject::new(connect(&clock).await, clock)
+    let (broker, clock) = broker().await;
+    Subject::new(broker, clock)
 }
 
 async fn redis_with_schedules() -> ScheduleSubject {
-    let clock = clock();
-    ScheduleSubject::new(connect(&clock).await, clock)
+    let (broker, clock) = broker().await;
+    ScheduleSubject::new(broker, clock)
+}
+
+async fn inspected() -> InspectorSubject {
+    let (broker, clock) = broker().await;
+    InspectorSubject::new(broker, clock)
 }
 
 asynq_core::broker_conformance!(redis);
 asynq_core::schedule_conformance!(redis_with_schedules);
+asynq_core::inspector_conformance!(inspected);
 
 proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(24))]
@@ -37,5 +47,15 @@ proptest::proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async { replay(&redis().await, &steps).await });
+    }
+
+    #[test]
+    fn no_sequence_with_an_inspector_loses_a_task(
+        steps in proptest::collection::vec(proptest::prelude::any::<Step>(), 0..60),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime
+            .expect("a runtime")
+            .block_on(async { replay_inspected(&inspected().await, &steps).await });
     }
 }

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use asynq_core::broker::{Claim, Extension, Finished, NewTask, Placement, Receipt, Settlement};
-use asynq_core::{Dequeue, Enqueue, GroupName, Maintain, TaskMessage, TaskState, When};
+use asynq_core::{Aggregate, Dequeue, Enqueue, GroupName, Maintain, TaskMessage, TaskState, When};
 use bytes::Bytes;
 
 use support::*;
@@ -415,4 +415,53 @@ async fn the_lease_of_a_go_worker_gets_thirty_seconds_of_grace() {
     let expired = subject.broker.expired(&queue("q"), 10).await.unwrap().tasks;
 
     assert_eq!((expired[0].key.nonce, expired[0].started), (0, true));
+}
+
+#[tokio::test]
+async fn tasks_due_at_the_same_moment_become_pending_in_the_order_of_their_ids() {
+    let mut subject = Subject::new().await;
+    let later = |name: &str| NewTask {
+        placement: Placement::Later(When::In(5 * SECOND)),
+        ..task(name)
+    };
+    let names = ["33", "11", "25", "07", "42", "18", "29"];
+    subject.broker.enqueue(&names.map(later)).await.unwrap();
+    subject.clock.advance(5 * SECOND);
+
+    subject.broker.forward(&queue("q")).await.unwrap();
+
+    let pending: Vec<String> = subject.raw("LRANGE asynq:{q}:pending 0 -1").await;
+    assert_eq!(pending, ["42", "33", "29", "25", "18", "11", "07"]);
+}
+
+#[tokio::test]
+async fn a_merged_task_of_a_queue_that_was_deleted_meanwhile_lists_the_queue_again() {
+    let subject = Subject::new().await;
+    let mut grouped = task("a");
+    grouped.message.group = Some(GroupName::new("g").unwrap());
+    subject.broker.enqueue(&[grouped]).await.unwrap();
+    let limits = asynq_core::broker::GroupLimits {
+        grace_period: SECOND,
+        max_delay: None,
+        max_size: Some(1),
+    };
+    let group = GroupName::new("g").unwrap();
+    let set = subject
+        .broker
+        .seal(&queue("q"), &group, &limits)
+        .await
+        .unwrap()
+        .unwrap();
+    let mut subject = subject;
+    let _: i64 = subject.raw("SREM asynq:queues q").await;
+
+    subject
+        .broker
+        .finish_set(&set.key, &task("merged"))
+        .await
+        .unwrap()
+        .unwrap();
+
+    let queues: Vec<String> = subject.raw("SMEMBERS asynq:queues").await;
+    assert_eq!(queues, ["q"]);
 }

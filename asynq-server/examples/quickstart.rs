@@ -8,8 +8,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use asynq_server::GroupName;
 use asynq_server::prelude::*;
-use asynq_server::{FixedBackoff, GroupName};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -17,111 +17,75 @@ const QUEUE: &str = "quickstart";
 
 // What is enqueued: payloads, with the name and the default options of their tasks.
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Task)]
+#[task(name = "email:welcome", queue = QUEUE, unique = "1m")]
 struct Welcome {
     name: String,
 }
 
-impl Task for Welcome {
-    const TYPE: &'static str = "email:welcome";
-
-    fn options() -> TaskOptions {
-        TaskOptions::new().queue(QUEUE).unique(Duration::from_secs(60))
-    }
-}
-
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Task)]
+#[task(name = "email:reminder", queue = QUEUE)]
 struct Reminder {
     name: String,
     basket: Vec<String>,
 }
 
-impl Task for Reminder {
-    const TYPE: &'static str = "email:reminder";
-
-    fn options() -> TaskOptions {
-        TaskOptions::new().queue(QUEUE)
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct Invoice {
-    number: u32,
-}
-
-impl Task for Invoice {
-    const TYPE: &'static str = "email:invoice";
-
-    fn options() -> TaskOptions {
-        TaskOptions::new().queue(QUEUE).max_retry(3)
-    }
-}
-
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Task)]
+#[task(name = "email:question", queue = QUEUE, group = "questions")]
 struct Question {
     text: String,
 }
 
-impl Task for Question {
-    const TYPE: &'static str = "email:question";
-
-    fn options() -> TaskOptions {
-        TaskOptions::new().queue(QUEUE).group("questions")
-    }
-}
-
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Task)]
+#[task(name = "email:digest")]
 struct Digest {
     questions: Vec<String>,
 }
 
-impl Task for Digest {
-    const TYPE: &'static str = "email:digest";
-}
-
 // What runs them: functions.
 
-async fn send_welcome(cx: Context, email: Welcome) -> Result<(), TaskError> {
-    story(&cx).tell(format!("welcome e-mail sent to {}", email.name));
-    story(&cx).done();
-    Ok(())
+#[task]
+async fn send_welcome(email: Welcome, State(story): State<Story>) {
+    story.tell(format!("welcome e-mail sent to {}", email.name));
+    story.done();
 }
 
-async fn send_reminder(cx: Context, email: Reminder) -> Result<(), TaskError> {
-    story(&cx).tell(format!(
+#[task]
+async fn send_reminder(email: Reminder, State(story): State<Story>) {
+    story.tell(format!(
         "{} reminded of {}",
         email.name,
         email.basket.join(" and ")
     ));
-    story(&cx).done();
-    Ok(())
+    story.done();
 }
 
-async fn send_invoice(cx: Context, invoice: Invoice) -> Result<(), TaskError> {
-    if cx.retried() == 0 {
-        story(&cx).tell(format!(
-            "invoice {} not sent: the mail server is busy; it is retried",
-            invoice.number
+/// Its arguments are the payload: `Invoice { number }`.
+#[task(name = "email:invoice", payload = Invoice, queue = QUEUE, max_retry = 3, backoff = "fixed(1s)")]
+async fn send_invoice(
+    number: u32,
+    State(story): State<Story>,
+    Attempt(attempt): Attempt,
+) -> Result<(), TaskError> {
+    if attempt == 1 {
+        story.tell(format!(
+            "invoice {number} not sent: the mail server is busy; it is retried"
         ));
         return Err(TaskError::new("421 try again later"));
     }
-    story(&cx).tell(format!(
-        "invoice {} sent at attempt {}",
-        invoice.number,
-        cx.retried() + 1
-    ));
-    story(&cx).done();
+    story.tell(format!("invoice {number} sent at attempt {attempt}"));
+    story.done();
     Ok(())
 }
 
-async fn send_digest(cx: Context, digest: Digest) -> Result<(), TaskError> {
-    story(&cx).tell(format!(
+#[task]
+async fn send_digest(digest: Digest, State(story): State<Story>) {
+    story.tell(format!(
         "one e-mail sent for {} questions: {}",
         digest.questions.len(),
         digest.questions.join(" ")
     ));
-    story(&cx).done();
-    Ok(())
+    story.done();
 }
 
 /// Questions that gather for a second go out as one e-mail.
@@ -143,13 +107,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .concurrency(4)
         .queues([(QUEUE, 1)])
         .state(story.clone())
-        .retry_policy(FixedBackoff(Duration::from_secs(1)))
         .group_grace_period(Duration::from_secs(1))
         .group_aggregator(merge_questions)
-        .handle_typed(send_welcome)
-        .handle_typed(send_reminder)
-        .handle_typed(send_invoice)
-        .handle_typed(send_digest)
+        .handlers(tasks![send_welcome, send_reminder, send_invoice, send_digest])
         .build()?;
     server.start().await?;
 
@@ -228,8 +188,4 @@ impl Story {
     fn done(&self) {
         let _ = self.done.send(());
     }
-}
-
-fn story(cx: &Context) -> &Story {
-    cx.state().expect("main gives the server a story")
 }

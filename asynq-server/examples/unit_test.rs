@@ -2,22 +2,16 @@
 //!
 //! Run as a program it does what the code under test does in production, in memory.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use asynq_server::prelude::*;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize, Task)]
+#[task(name = "email:welcome", queue = "critical", max_retry = 5)]
 struct Welcome {
     name: String,
-}
-
-impl Task for Welcome {
-    const TYPE: &'static str = "email:welcome";
-
-    fn options() -> TaskOptions {
-        TaskOptions::new().queue("critical").max_retry(5)
-    }
 }
 
 /// Code that enqueues: it takes a client, whatever its broker is.
@@ -31,12 +25,31 @@ async fn sign_up(client: &Client, name: &str) -> Result<(), EnqueueError> {
     Ok(())
 }
 
+/// What handlers share; in a test, one that remembers.
+#[derive(Clone, Default)]
+struct Mailer {
+    sent: Arc<Mutex<Vec<String>>>,
+}
+
+impl Mailer {
+    fn send(&self, to: &str) {
+        println!("welcome, {to}");
+        self.sent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(to.to_owned());
+    }
+}
+
 /// Code that handles: a function like any other.
-async fn send_welcome(_: Context, email: Welcome) -> Result<(), TaskError> {
+#[task]
+async fn send_welcome(email: Welcome, State(mailer): State<Mailer>, cx: Context) -> Result<(), TaskError> {
     if email.name.is_empty() {
         return Err(TaskError::new("nobody to welcome").skip_retry());
     }
-    println!("welcome, {}", email.name);
+    if !cx.is_cancelled() {
+        mailer.send(&email.name);
+    }
     Ok(())
 }
 
@@ -46,7 +59,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     sign_up(&Client::new(broker.clone()), "Ann").await?;
     let server = Server::builder(broker)
         .queues([("critical", 1)])
-        .handle_typed(send_welcome)
+        .state(Mailer::default())
+        .handler(send_welcome)
         .build()?;
     server.start().await?;
     server.shutdown().await;
@@ -81,12 +95,29 @@ mod tests {
         );
     }
 
+    /// A handler is called like the function it is, without a server.
+    #[tokio::test]
+    async fn a_welcome_goes_to_who_signed_up() {
+        let mailer = Mailer::default();
+        let email = Welcome { name: "Ann".into() };
+
+        send_welcome(email, State(mailer.clone()), Context::for_test())
+            .await
+            .unwrap();
+
+        assert_eq!(*mailer.sent.lock().unwrap(), ["Ann"]);
+    }
+
     /// The whole way: time is paused, and moves by itself while everybody waits.
     #[tokio::test(start_paused = true)]
     async fn a_welcome_to_nobody_is_archived() {
         let broker = MemoryBroker::new();
         let builder = Server::builder(broker.clone()).queues([("critical", 1)]);
-        let server = builder.handle_typed(send_welcome).build().unwrap();
+        let server = builder
+            .state(Mailer::default())
+            .handler(send_welcome)
+            .build()
+            .unwrap();
         server.start().await.unwrap();
 
         sign_up(&Client::new(broker.clone()), "").await.unwrap();

@@ -14,14 +14,17 @@ use asynq_core::{
 use crate::config::{Config, ConfigError, ErrorHandler, GroupAggregator};
 use crate::mux::{Middleware, PatternError, ServeMux};
 use crate::server::{RunError, Server};
+use crate::task_handler::{HandlerEntry, Handlers, IntoTaskHandler, TaskHandler};
 
 /// Sets up a [`Server`]. Made by [`Server::builder`]. Go: `Config` and `NewServer`.
 ///
 /// What is not set has the default of Go asynq. What cannot be honoured is refused by
 /// [`build`](ServerBuilder::build).
 #[must_use = "a server does nothing until it is built and run"]
-pub struct ServerBuilder {
+pub struct ServerBuilder<S = ()> {
     broker: Arc<dyn Broker>,
+    state: S,
+    entries: Vec<HandlerEntry>,
     config: Config,
     mux: ServeMux,
     handler: Option<Arc<dyn Handler>>,
@@ -33,6 +36,8 @@ impl ServerBuilder {
     pub(crate) fn new(broker: Arc<dyn Broker>) -> Self {
         ServerBuilder {
             broker,
+            state: (),
+            entries: Vec::new(),
             config: Config::default(),
             mux: ServeMux::new(),
             handler: None,
@@ -40,7 +45,9 @@ impl ServerBuilder {
             error: None,
         }
     }
+}
 
+impl<S: Clone + Send + Sync + 'static> ServerBuilder<S> {
     /// How many tasks run at once. The number of CPUs when not set.
     pub fn concurrency(mut self, tasks: usize) -> Self {
         self.config.concurrency = tasks;
@@ -72,10 +79,54 @@ impl ServerBuilder {
         self
     }
 
-    /// A value that every handler can get by its type, with [`Context::state`]. One of each type. Go: `BaseContext`.
-    pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
-        self.config.state = self.config.state.with(value);
+    /// What the program shares with its handlers. Those registered after this get it as
+    /// [`State<T>`](crate::State), all of it or a part, see [`FromRef`](crate::FromRef). A handler that asks for what
+    /// is not there does not compile.
+    ///
+    /// Any handler can also ask for it at run time by its type, with [`Context::state`]; called again with another
+    /// type, both can be had there. Go: `BaseContext`.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> ServerBuilder<T> {
+        self.config.state = self.config.state.with(state.clone());
+        ServerBuilder {
+            broker: self.broker,
+            state,
+            entries: self.entries,
+            config: self.config,
+            mux: self.mux,
+            handler: self.handler,
+            queues: self.queues,
+            error: self.error,
+        }
+    }
+
+    /// Registers a handler of typed tasks: a function with `#[task]`, or made by [`handler_fn`](crate::handler_fn).
+    pub fn handler<H, M>(self, handler: H) -> Self
+    where
+        H: IntoTaskHandler<M>,
+        H::Handler: TaskHandler<S>,
+    {
+        self.task_handler(handler.into_task_handler())
+    }
+
+    /// Registers a value that implements [`TaskHandler`].
+    pub fn task_handler<H: TaskHandler<S>>(self, handler: H) -> Self {
+        self.handlers(|list| list.task_handler(handler))
+    }
+
+    /// Registers many handlers: `.handlers(tasks![send_welcome, images::resize])`.
+    pub fn handlers(mut self, list: impl FnOnce(Handlers<S>) -> Handlers<S>) -> Self {
+        for registration in list(Handlers::new()).0 {
+            self.entries.push(registration.entry.clone());
+            let registered = self.mux.register_typed(registration, self.state.clone());
+            self.note(registered);
+        }
         self
+    }
+
+    /// Registers the handlers that added themselves to a list, see [`collect!`](crate::collect).
+    #[cfg(feature = "linkme")]
+    pub fn collected(self, list: &'static [crate::Collected<S>]) -> Self {
+        list.iter().fold(self, |builder, add| builder.handlers(add))
     }
 
     /// Registers a handler for all task types that begin with `pattern`; the longest pattern that fits is taken. Go:
@@ -291,6 +342,9 @@ impl ServerBuilder {
         }
         if self.mux.is_empty() {
             return Err(ConfigError::NoHandler);
+        }
+        for entry in &self.entries {
+            entry.log();
         }
         Ok(Server::new(self.broker, self.mux, self.config))
     }

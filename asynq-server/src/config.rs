@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use asynq_core::broker::GroupLimits;
 use asynq_core::{
-    BrokerError, Context, DEFAULT_MAX_PAYLOAD, DefaultBackoff, GroupName, NameError, QueueName, RawTask,
-    RetryPolicy, State, TaskBuilder, TaskError,
+    BrokerError, Context, DEFAULT_MAX_PAYLOAD, DefaultBackoff, Extensions, GroupName, NameError, QueueName,
+    RawTask, RetryPolicy, TaskBuilder, TaskError,
 };
 
 use crate::mux::PatternError;
@@ -19,7 +19,7 @@ pub(crate) struct Config {
     pub(crate) concurrency: usize,
     pub(crate) queues: BTreeMap<QueueName, u32>,
     pub(crate) strict_priority: bool,
-    pub(crate) state: State,
+    pub(crate) state: Extensions,
     pub(crate) lease: Duration,
     pub(crate) task_check_interval: Duration,
     pub(crate) delayed_task_check_interval: Duration,
@@ -50,7 +50,7 @@ impl Default for Config {
             concurrency: std::thread::available_parallelism().map_or(1, usize::from),
             queues: BTreeMap::from([(QueueName::default_queue(), 1)]),
             strict_priority: false,
-            state: State::default(),
+            state: Extensions::default(),
             lease: Duration::from_secs(30),
             task_check_interval: Duration::from_secs(1),
             delayed_task_check_interval: Duration::from_secs(5),

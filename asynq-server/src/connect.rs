@@ -10,6 +10,7 @@ use asynq_core::broker::Broker;
 /// | scheme | broker | feature |
 /// |---|---|---|
 /// | `memory://` | a new, empty [`MemoryBroker`](asynq_core::MemoryBroker) | `memory` (default) |
+/// | `sqlite://path`, `sqlite://path?durability=full` | `SqliteBroker` | `sqlite` |
 /// | `redis://`, `redis-socket://`, … | `RedisBroker` | `redis` |
 ///
 /// # Errors
@@ -29,9 +30,11 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Broker>, BrokerError> {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     match scheme {
         "memory" => memory(),
+        "sqlite" => sqlite(url).await,
         "redis" | "rediss" | "redis+unix" | "unix" | "redis-socket" | "redis-sentinel" => redis(url).await,
         _ => Err(BrokerError::Config(format!(
-            "the URL begins with {scheme:?}, which names no broker; expected memory:// or redis://host:port/db"
+            "the URL begins with {scheme:?}, which names no broker; expected memory://, sqlite://path or \
+             redis://host:port/db"
         ))),
     }
 }
@@ -56,7 +59,17 @@ async fn redis(_: &str) -> Result<Arc<dyn Broker>, BrokerError> {
     Err(not_built_in("redis"))
 }
 
-#[cfg(not(all(feature = "memory", feature = "redis")))]
+#[cfg(feature = "sqlite")]
+async fn sqlite(url: &str) -> Result<Arc<dyn Broker>, BrokerError> {
+    Ok(Arc::new(asynq_sqlite::SqliteBroker::open(url).await?))
+}
+
+#[cfg(not(feature = "sqlite"))]
+async fn sqlite(_: &str) -> Result<Arc<dyn Broker>, BrokerError> {
+    Err(not_built_in("sqlite"))
+}
+
+#[cfg(not(all(feature = "memory", feature = "redis", feature = "sqlite")))]
 fn not_built_in(feature: &str) -> BrokerError {
     BrokerError::Config(format!(
         "the {feature} broker is not built in: depend on asynq-server with features = [\"{feature}\"]"

@@ -8,6 +8,7 @@ use asynq_core::{BrokerError, CancelReason, LeaseKey};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::by_queue::{by_queue, is_one_queue};
 use crate::runtime::Runtime;
 
 /// Started tasks are confirmed, and leases looked at, at most this often.
@@ -25,10 +26,10 @@ pub(crate) async fn run(runtime: Arc<Runtime>) {
         let now = Instant::now();
         let (due, next) = runtime.running.due_for_extension(now);
         if !due.is_empty() {
-            failing = extend(&runtime, &due, failing).await;
+            failing = extend(&runtime, due, failing).await;
         }
         for key in runtime.running.expired(Instant::now()) {
-            lost(&runtime, &key);
+            runtime.running.lost(&key);
         }
         let longest = runtime.config.lease / 10;
         let pause = next
@@ -40,54 +41,58 @@ pub(crate) async fn run(runtime: Arc<Runtime>) {
     }
 }
 
-/// Extends leases; says whether that failed.
-async fn extend(runtime: &Runtime, keys: &[LeaseKey], failed_before: bool) -> bool {
+/// Extends leases; says whether that failed. When the batch fails, its queues are tried one by one.
+async fn extend(runtime: &Runtime, keys: Vec<LeaseKey>, failed_before: bool) -> bool {
+    let result = match extend_batch(runtime, &keys).await {
+        Err(error) if !error.is_transient() && !is_one_queue(&keys) => extend_parts(runtime, keys).await,
+        result => result,
+    };
+    match &result {
+        Err(error) if !failed_before => {
+            let error = error as &dyn std::error::Error;
+            warn!(
+                error,
+                "leases of running tasks not extended; trying again until it works or they end"
+            );
+        }
+        Ok(()) if failed_before => info!("leases are extended again"),
+        _ => {}
+    }
+    result.is_err()
+}
+
+async fn extend_parts(runtime: &Runtime, keys: Vec<LeaseKey>) -> Result<(), BrokerError> {
+    let mut result = Ok(());
+    for (_, part) in by_queue(keys) {
+        result = extend_batch(runtime, &part).await.and(result);
+    }
+    result
+}
+
+async fn extend_batch(runtime: &Runtime, keys: &[LeaseKey]) -> Result<(), BrokerError> {
     let lease = runtime.config.lease;
     // Counted from before the call: the broker starts counting later, so we never believe in a lease for too long.
     let asked = Instant::now();
-    let answers = tokio::time::timeout(lease / 3, runtime.broker.extend(keys, lease)).await;
-    match answers {
-        Ok(Ok(answers)) => {
-            for (key, answer) in keys.iter().zip(answers) {
-                match answer {
-                    Extension::Held { cancel, .. } => {
-                        runtime.running.extended(key, asked + lease / 3, asked + lease);
-                        if cancel {
-                            runtime.running.cancel_one(key, CancelReason::Requested);
-                        }
-                    }
-                    Extension::Lost => lost(runtime, key),
+    let answers = tokio::time::timeout(lease / 3, runtime.broker.extend(keys, lease))
+        .await
+        .unwrap_or_else(|elapsed| {
+            let source = Arc::new(elapsed);
+            Err(BrokerError::Unavailable {
+                operation: "extend",
+                maybe_applied: true,
+                source,
+            })
+        })?;
+    for (key, answer) in keys.iter().zip(answers) {
+        match answer {
+            Extension::Held { cancel, .. } => {
+                runtime.running.extended(key, asked + lease / 3, asked + lease);
+                if cancel {
+                    runtime.running.cancel_one(key, CancelReason::Requested);
                 }
             }
-            if failed_before {
-                info!("leases are extended again");
-            }
-            false
-        }
-        Ok(Err(error)) => {
-            note_failure(failed_before, Some(&error));
-            true
-        }
-        Err(_) => {
-            note_failure(failed_before, None);
-            true
+            Extension::Lost => runtime.running.lost(key),
         }
     }
-}
-
-fn note_failure(failed_before: bool, error: Option<&BrokerError>) {
-    if !failed_before {
-        let error = error.map(|error| error as &dyn std::error::Error);
-        warn!(
-            error,
-            "leases of running tasks not extended; trying again until it works or they end"
-        );
-    }
-}
-
-fn lost(runtime: &Runtime, key: &LeaseKey) {
-    // A task that was settled while its lease was being extended is no longer in the table.
-    if runtime.running.is_held(key) {
-        runtime.running.lost(key);
-    }
+    Ok(())
 }

@@ -1,18 +1,21 @@
 //! Runs the tasks of an asynq task queue: the crate that users depend on.
 //!
-//! ```
+#![cfg_attr(feature = "macros", doc = "```")]
+#![cfg_attr(not(feature = "macros"), doc = "```ignore")]
 //! use asynq_server::prelude::*;
+//! use serde::{Deserialize, Serialize};
 //!
-//! #[derive(serde::Serialize, serde::Deserialize)]
+//! #[derive(Serialize, Deserialize, Task)]
+//! #[task(name = "email:welcome", queue = "critical", max_retry = 5, timeout = "30s")]
 //! struct WelcomeEmail {
 //!     username: String,
 //! }
 //!
-//! impl Task for WelcomeEmail {
-//!     const TYPE: &'static str = "email:welcome";
-//! }
+//! #[derive(Clone)]
+//! struct Mailer;
 //!
-//! async fn send_welcome(_: Context, email: WelcomeEmail) -> Result<(), TaskError> {
+//! #[task]
+//! async fn send_welcome(email: WelcomeEmail, State(_mailer): State<Mailer>) -> Result<(), TaskError> {
 //!     println!("welcome, {}", email.username);
 //!     Ok(())
 //! }
@@ -23,26 +26,53 @@
 //! let client = Client::from_shared(broker.clone());
 //! client.enqueue(WelcomeEmail { username: "ann".into() }).await?;
 //!
-//! let server = Server::builder(broker).concurrency(10).handle_typed(send_welcome).build()?;
+//! let server = Server::builder(broker)
+//!     .concurrency(10)
+//!     .queues([("critical", 6), ("default", 3)])
+//!     .state(Mailer)
+//!     .handler(send_welcome)
+//!     .build()?;
 //! server.start().await?; // or server.run().await, until the process is told to end
 //! server.shutdown().await;
+//!
+//! // A handler is a function still: tests call it as one.
+//! send_welcome(WelcomeEmail { username: "ben".into() }, State(Mailer)).await.unwrap();
 //! # Ok(())
 //! # }
 //! ```
 //!
+//! # With and without macros
+//!
+//! | | with | without |
+//! |---|---|---|
+//! | payload | `#[derive(Task)]` | `impl Task`: see [`Task`](trait@Task) |
+//! | handler | [`#[task]`](macro@task) on a function | [`handler_fn`], or `impl` [`TaskHandler`] |
+//! | worker-side policy | `#[task(backoff = "exp(2s..10m)", concurrency = 20)]` | [`HandlerFn::with_policy`] |
+//! | part of the state | `#[derive(FromRef)]` | `impl` [`FromRef`](trait@FromRef) |
+//! | registration | `.handler(f)`, `.handlers(tasks![f, g])` | the same |
+//! | raw tasks | – | `.handle("email:", function)`: a pattern, and a function of [`Context`] and [`RawTask`] |
+//!
 //! # Features
 //!
 //! * `memory` (default): the in-memory broker
+//! * `macros` (default): `#[derive(Task)]`, `#[task]`, `#[derive(FromRef)]`
+//! * `linkme`: handlers that add themselves to a list, across crates, see `collect!`
+//! * `tower`: tower layers as middleware, see `TowerLayer`
 //! * `redis`: the Redis broker, wire-compatible with Go asynq
 //! * `scheduler`: periodic tasks, as the module `scheduler`
+//! * `sqlite`: the SQLite broker, in a file, without a server
 
+#[doc(hidden)]
+pub mod __private;
 mod aggregator;
 mod backoff;
 mod blocking;
 mod builder;
+mod by_queue;
 mod config;
 mod connect;
 mod dispatcher;
+mod extract;
 mod forwarder;
 mod health;
 mod heartbeat;
@@ -58,20 +88,36 @@ mod running;
 mod runtime;
 mod server;
 mod signal;
+mod task_handler;
+#[cfg(feature = "tower")]
+mod tower;
 mod watcher;
 mod worker;
 
 pub use asynq_core::*;
+#[cfg(feature = "macros")]
+pub use asynq_macros::{FromRef, ServerTask as Task, task};
 #[cfg(feature = "redis")]
 pub use asynq_redis::RedisBroker;
 #[cfg(feature = "scheduler")]
 pub use asynq_scheduler as scheduler;
+#[cfg(feature = "sqlite")]
+pub use asynq_sqlite::{EnqueueIn, SqliteBroker};
 pub use blocking::blocking;
 pub use builder::ServerBuilder;
 pub use config::{ConfigError, ErrorHandler, Failure, GroupAggregator, IntoAggregated};
 pub use connect::connect;
+pub use extract::{Attempt, FromRef, FromTask, Nothing, State, TaskParts};
 pub use mux::{Middleware, Next, PatternError, ServeMux};
 pub use server::{RunError, Server, StartError};
+#[cfg(feature = "linkme")]
+pub use task_handler::Collected;
+pub use task_handler::{
+    AsItIs, Async, Blocking, HandlerCall, HandlerFn, Handlers, IntoTaskHandler, OnDecodeError, Policy,
+    TaskHandler, blocking_handler_fn, handler_fn,
+};
+#[cfg(feature = "tower")]
+pub use tower::{RunNext, TaskCall, TowerLayer};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
@@ -82,11 +128,18 @@ pub mod prelude {
     #[cfg(feature = "memory")]
     pub use asynq_core::MemoryBroker;
     pub use asynq_core::{
-        Client, Configure, Context, EnqueueError, Handler, Json, Outcome, RawTask, Task, TaskError, TaskInfo,
-        TaskOptions, TaskState, typed, with_retry_policy,
+        Client, Configure, Context, EnqueueError, Handler, Json, Outcome, RawTask, TaskError, TaskId,
+        TaskInfo, TaskOptions, TaskState, typed, with_retry_policy,
     };
     #[cfg(feature = "redis")]
     pub use asynq_redis::RedisBroker;
+    #[cfg(feature = "sqlite")]
+    pub use asynq_sqlite::{EnqueueIn, SqliteBroker};
 
-    pub use crate::{Next, ServeMux, Server, ServerBuilder, blocking, connect};
+    #[cfg(feature = "macros")]
+    pub use crate::task;
+    pub use crate::{
+        Attempt, FromRef, Headers, Next, ServeMux, Server, ServerBuilder, State, Task, blocking, connect,
+        handler_fn, tasks,
+    };
 }

@@ -9,6 +9,8 @@ use asynq_core::{
     Context, FailureKind, Handler, IntoOutcome, Outcome, RawTask, RetryPolicy, Task, TaskError, typed,
 };
 
+use crate::task_handler::{HandlerEntry, Registration};
+
 /// Finds handlers by task type. Itself a handler, so they nest. Go: `ServeMux`.
 ///
 /// A pattern is a prefix of task types: `email:` is asked for `email:welcome`. The longest pattern that fits is taken;
@@ -31,6 +33,8 @@ pub struct ServeMux {
     prefixes: Vec<(Arc<str>, Arc<dyn Handler>)>,
     not_found: Option<Arc<dyn Handler>>,
     middleware: Arc<[Arc<dyn Middleware>]>,
+    /// By task type, with its aliases.
+    typed: HashMap<&'static str, &'static str>,
 }
 
 /// A pattern that cannot be registered.
@@ -43,6 +47,16 @@ pub enum PatternError {
     /// Two handlers for one pattern.
     #[error("there is a handler for {0:?} already")]
     Duplicate(String),
+    /// Two handlers for the tasks of one type.
+    #[error("both {first} and {second} handle tasks of type {task_type:?}; a task type has one handler")]
+    TwoHandlers {
+        /// The type, or an alias of it.
+        task_type: &'static str,
+        /// The handler that was registered first.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
 }
 
 impl ServeMux {
@@ -110,6 +124,32 @@ impl ServeMux {
                 .prefixes
                 .partition_point(|(other, _)| other.len() >= name.len());
             self.prefixes.insert(place, (name, handler));
+        }
+        Ok(())
+    }
+
+    /// Registers a handler for its type and the aliases of that.
+    pub(crate) fn register_typed<S: Send + Sync + 'static>(
+        &mut self,
+        registration: Registration<S>,
+        state: S,
+    ) -> Result<(), PatternError> {
+        let HandlerEntry {
+            name,
+            task_type,
+            aliases,
+            ..
+        } = registration.entry;
+        let handler = registration.into_handler(state);
+        for task_type in std::iter::once(&task_type).chain(aliases) {
+            if let Some(first) = self.typed.insert(task_type, name) {
+                return Err(PatternError::TwoHandlers {
+                    task_type,
+                    first,
+                    second: name,
+                });
+            }
+            self.register(task_type, handler.clone(), false)?;
         }
         Ok(())
     }
@@ -244,7 +284,8 @@ where
     }
 }
 
-/// What a [`Middleware`] wraps: the next one, or the handler.
+/// What a [`Middleware`] wraps: the next one, or the handler. Cheap to clone.
+#[derive(Clone)]
 pub struct Next {
     middleware: Arc<[Arc<dyn Middleware>]>,
     position: usize,
@@ -270,7 +311,7 @@ mod tests {
     use std::sync::Mutex;
 
     use asynq_core::{
-        ContextBuilder, FixedBackoff, LeaseKey, QueueName, State, TaskId, Timestamp, with_retry_policy,
+        ContextBuilder, Extensions, FixedBackoff, LeaseKey, QueueName, TaskId, Timestamp, with_retry_policy,
     };
     use std::time::Duration;
 
@@ -285,7 +326,7 @@ mod tests {
             max_retry: 0,
             deadline: Timestamp::MAX,
             keeps_result: false,
-            state: State::default(),
+            state: Extensions::default(),
             shutdown: Default::default(),
             results: None,
         }
@@ -323,6 +364,7 @@ mod tests {
         struct Email;
         impl Task for Email {
             const TYPE: &'static str = "email";
+            type Codec = asynq_core::JsonCodec;
         }
         let mux = ServeMux::new().handle_typed(|_, Email| async {});
 

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use asynq_core::broker::{Broker, Finish, Finished};
-use asynq_core::{BrokerError, LeaseKey, QueueName};
+use asynq_core::{BrokerError, LeaseKey};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::backoff::Backoff;
+use crate::by_queue::{by_queue, is_one_queue};
 use crate::running::Running;
 
 /// At most so many outcomes go out in one write.
@@ -128,7 +129,7 @@ impl Outbox {
 async fn store(broker: &dyn Broker, running: &Running, batch: Vec<Finish>) -> Vec<Finish> {
     match finish(broker, running, &batch).await {
         Ok(()) => return Vec::new(),
-        Err(error) if one_queue(&batch) || error.is_transient() => {
+        Err(error) if is_one_queue(&batch) || error.is_transient() => {
             warn!(
                 outcomes = batch.len(),
                 error = &error as &dyn std::error::Error,
@@ -159,21 +160,4 @@ async fn finish(broker: &dyn Broker, running: &Running, batch: &[Finish]) -> Res
     }
     running.remove_all(batch.iter().map(|finish| &finish.key));
     Ok(())
-}
-
-fn one_queue(batch: &[Finish]) -> bool {
-    batch
-        .windows(2)
-        .all(|pair| pair[0].key.queue == pair[1].key.queue)
-}
-
-fn by_queue(batch: Vec<Finish>) -> Vec<(QueueName, Vec<Finish>)> {
-    let mut parts: Vec<(QueueName, Vec<Finish>)> = Vec::new();
-    for finish in batch {
-        match parts.iter_mut().find(|(queue, _)| *queue == finish.key.queue) {
-            Some((_, part)) => part.push(finish),
-            None => parts.push((finish.key.queue.clone(), vec![finish])),
-        }
-    }
-    parts
 }

@@ -69,11 +69,6 @@ impl Running {
         }
     }
 
-    /// Whether the lease is known to be lost.
-    pub(crate) fn is_held(&self, key: &LeaseKey) -> bool {
-        self.lock().contains_key(key)
-    }
-
     /// Completes at once if a lease is held, otherwise when one is added.
     pub(crate) async fn not_empty(&self) {
         while self.lock().is_empty() {
@@ -104,7 +99,8 @@ impl Running {
         }
     }
 
-    /// The lease is somebody else's, or its end has passed: the handler is told to stop.
+    /// The lease is somebody else's, or its end has passed: the handler is told to stop. A task that was settled in the
+    /// meantime is not in the table any more.
     ///
     /// A task whose outcome is on its way stays in the table: the broker decides whether it still counts.
     pub(crate) fn lost(&self, key: &LeaseKey) {

@@ -19,8 +19,8 @@ use tokio::time::Instant;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Runs one task until it is in `state`, or gone.
-async fn run(
-    builder: ServerBuilder,
+async fn run<S: Clone + Send + Sync + 'static>(
+    builder: ServerBuilder<S>,
     broker: &TestBroker,
     task: impl asynq_server::IntoTask,
     state: Option<TaskState>,
@@ -492,6 +492,7 @@ async fn a_payload_that_does_not_decode_is_archived_with_its_reason() {
     }
     impl Task for Resize {
         const TYPE: &'static str = "image:resize";
+        type Codec = asynq_server::JsonCodec;
     }
     let broker = TestBroker::default();
     let builder = server(&broker).handle_typed(|_, resize: Resize| async move { assert!(resize.width > 0) });
@@ -759,4 +760,45 @@ async fn an_error_of_a_blocking_handler_past_its_deadline_is_the_one_that_is_sto
 
     let info = broker.until("1", Some(TaskState::Archived)).await.unwrap();
     assert_eq!(info.message.last_error, "stopped in row 7");
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_are_kept_although_those_of_another_queue_cannot_be() {
+    let broker = TestBroker::default();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let server = server(&broker)
+        .concurrency(2)
+        .queues([("bad lease", 1), ("default", 1)])
+        .handle("t", move |cx: Context, _: RawTask| {
+            let tell = tell.clone();
+            async move {
+                tokio::select! {
+                    () = cx.cancelled() => {}
+                    () = tokio::time::sleep(100 * SECOND) => {}
+                }
+                let _ = tell.send((cx.queue().to_string(), cx.cancel_reason()));
+            }
+        })
+        .build()
+        .unwrap();
+    server.start().await.unwrap();
+    broker
+        .client()
+        .enqueue(task("1").queue("bad lease"))
+        .await
+        .unwrap();
+    broker.client().enqueue(task("2")).await.unwrap();
+
+    let mut stopped = 0;
+    let reason = loop {
+        match told.recv().await.unwrap() {
+            (queue, reason) if queue == "default" => break reason,
+            (_, reason) => {
+                assert_eq!(reason, Some(CancelReason::LeaseLost));
+                stopped += 1;
+            }
+        }
+    };
+    assert_eq!(reason, None);
+    assert!(stopped > 0);
 }

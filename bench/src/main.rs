@@ -1,26 +1,30 @@
-//! Measures the queue on Redis. `cargo xtask bench --help` tells how.
+//! Measures the queue on Redis and SQLite. `cargo xtask bench --help` tells how.
 
 mod observe;
 mod report;
 mod scenarios;
+mod store;
 
 use std::process::ExitCode;
-
-use asynq_fixtures::RedisServer;
+use std::sync::Arc;
 
 use report::Report;
-use scenarios::{SCENARIOS, Setting};
+use scenarios::{REDIS_ONLY, SCENARIOS};
+use store::{Setting, Store};
 
 const USAGE: &str = "\
 cargo xtask bench [OPTIONS] [NAME…]
 
-Measures what NAMEs begin with, or everything, on a Redis of its own without persistence.
+Measures what NAMEs begin with, or everything, on a Redis of its own without persistence
+or on another broker.
 Payloads have 100 bytes and the handler does nothing. Each measure is repeated; shown are
 the median and, in brackets, the lowest and the highest.
 
   --json            one JSON object per measure instead of a table
   --repetitions N   how often each measure is taken (5)
   --tasks N         how many tasks in a measure of throughput (20000)
+  --broker NAME     redis; sqlite (a file of its own under target/); sqlite-full (each commit
+                    waits for the disk)
   --redis URL       a Redis that may be emptied, instead of one of its own
   --list            names the measures
 ";
@@ -39,6 +43,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
+    if let Some(url) = scenarios::far_client() {
+        return scenarios::enqueue_from_afar(&url).await;
+    }
     let Some(wish) = Wish::parse(std::env::args().skip(1))? else {
         print!("{USAGE}");
         return Ok(());
@@ -49,23 +56,17 @@ async fn run() -> Result<(), Error> {
         }
         return Ok(());
     }
-    let own = if wish.redis.is_none() {
-        Some(RedisServer::start())
-    } else {
-        None
-    };
-    let url = wish
-        .redis
-        .clone()
-        .or_else(|| own.as_ref().map(RedisServer::url))
-        .ok_or("no Redis")?;
+    let store = Arc::new(wish.store()?);
     let mut report = Report::new(wish.json);
     for (name, scenario, about) in SCENARIOS {
         if !wish.names.is_empty() && !wish.names.iter().any(|wanted| name.starts_with(wanted.as_str())) {
             continue;
         }
+        if REDIS_ONLY.contains(name) && !store.is_redis() {
+            continue;
+        }
         let setting = Setting {
-            url: url.clone(),
+            store: store.clone(),
             tasks: wish.tasks,
         };
         report.begin(name, about);
@@ -84,6 +85,7 @@ struct Wish {
     list: bool,
     repetitions: usize,
     tasks: usize,
+    broker: String,
     redis: Option<String>,
     names: Vec<String>,
 }
@@ -95,6 +97,7 @@ impl Wish {
             list: false,
             repetitions: 5,
             tasks: 20_000,
+            broker: "redis".into(),
             redis: None,
             names: Vec::new(),
         };
@@ -105,6 +108,7 @@ impl Wish {
                 "--list" => wish.list = true,
                 "--repetitions" => wish.repetitions = value()?.parse::<usize>()?.max(1),
                 "--tasks" => wish.tasks = value()?.parse::<usize>()?.max(1000),
+                "--broker" => wish.broker = value()?,
                 "--redis" => wish.redis = Some(value()?),
                 "--help" | "-h" => return Ok(None),
                 option if option.starts_with('-') => {
@@ -114,5 +118,14 @@ impl Wish {
             }
         }
         Ok(Some(wish))
+    }
+
+    fn store(&self) -> Result<Store, Error> {
+        match self.broker.as_str() {
+            "redis" => Ok(Store::redis(self.redis.clone())),
+            "sqlite" => Store::sqlite(false),
+            "sqlite-full" => Store::sqlite(true),
+            other => Err(format!("unknown broker {other:?}\n\n{USAGE}").into()),
+        }
     }
 }

@@ -28,12 +28,15 @@ pub(crate) struct Cost {
     pub(crate) commands: f64,
 }
 
-pub(crate) async fn observe(redis: &mut MultiplexedConnection) -> Result<Observation, Error> {
-    let info: String = redis::cmd("INFO")
-        .arg("cpu")
-        .arg("commandstats")
-        .query_async(redis)
-        .await?;
+/// Of Redis only if there is one.
+pub(crate) async fn observe(redis: Option<&mut MultiplexedConnection>) -> Result<Observation, Error> {
+    let info: String = match redis {
+        Some(redis) => {
+            let mut command = redis::cmd("INFO");
+            command.arg("cpu").arg("commandstats").query_async(redis).await?
+        }
+        None => String::new(),
+    };
     let info: BTreeMap<&str, &str> = info.lines().filter_map(|line| line.split_once(':')).collect();
     let cpu = |name: &str| {
         info.get(name)

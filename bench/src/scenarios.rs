@@ -7,17 +7,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use asynq_server::prelude::*;
-use asynq_server::{Inspect, Now, QueueName, Timestamp};
+use asynq_server::{Broker, QueueName, Timestamp};
 use futures::StreamExt;
-use redis::aio::MultiplexedConnection;
 use tokio::sync::mpsc;
 
 use crate::Error;
 use crate::observe::{listen, observe};
 use crate::report::{Figure, figure, percentile};
+use crate::store::Setting;
 
 type Measured = Pin<Box<dyn Future<Output = Result<Vec<Figure>, Error>>>>;
 type Scenario = fn(Setting) -> Measured;
+
+/// Measures that look into Redis, or write to it as Go does.
+pub(crate) const REDIS_ONLY: [&str; 2] = ["go-pick-up", "idle"];
 
 /// Name, measure, and what it measures.
 pub(crate) const SCENARIOS: &[(&str, Scenario, &str)] = &[
@@ -33,8 +36,13 @@ pub(crate) const SCENARIOS: &[(&str, Scenario, &str)] = &[
     ),
     (
         "enqueue-batch",
-        |s| Box::pin(enqueue_batches(s)),
+        |s| Box::pin(enqueue_batches(s, 1000)),
         "one client, batches of 1,000",
+    ),
+    (
+        "enqueue-hundred",
+        |s| Box::pin(enqueue_batches(s, 100)),
+        "one client, batches of 100",
     ),
     (
         "process-1",
@@ -62,6 +70,11 @@ pub(crate) const SCENARIOS: &[(&str, Scenario, &str)] = &[
         "from enqueue to handler, server idle",
     ),
     (
+        "far-pick-up",
+        |s| Box::pin(far_pick_up(s)),
+        "from enqueue in another process to handler, server idle",
+    ),
+    (
         "go-pick-up",
         |s| Box::pin(go_pick_up(s)),
         "from the commands of a Go client to handler, server idle",
@@ -76,37 +89,12 @@ pub(crate) const SCENARIOS: &[(&str, Scenario, &str)] = &[
 
 const PAYLOAD: [u8; 100] = [b'x'; 100];
 
-/// Where and how much.
-#[derive(Clone)]
-pub(crate) struct Setting {
-    pub(crate) url: String,
-    pub(crate) tasks: usize,
-}
-
-impl Setting {
-    async fn broker(&self) -> Result<RedisBroker, Error> {
-        Ok(RedisBroker::connect(&self.url).await?)
-    }
-
-    async fn connection(&self) -> Result<MultiplexedConnection, Error> {
-        Ok(redis::Client::open(self.url.as_str())?
-            .get_multiplexed_async_connection()
-            .await?)
-    }
-
-    pub(crate) async fn empty(&self) -> Result<(), Error> {
-        Ok(redis::cmd("FLUSHDB")
-            .exec_async(&mut self.connection().await?)
-            .await?)
-    }
-}
-
 fn task() -> RawTask {
     RawTask::new("bench:task", &PAYLOAD[..])
 }
 
 async fn enqueue(setting: Setting, in_flight: usize) -> Result<Vec<Figure>, Error> {
-    let client = Client::new(setting.broker().await?);
+    let client = setting.client().await?;
     client.enqueue(task()).await?;
     let tasks = if in_flight == 1 {
         setting.tasks / 4
@@ -126,10 +114,10 @@ async fn enqueue(setting: Setting, in_flight: usize) -> Result<Vec<Figure>, Erro
     )])
 }
 
-async fn enqueue_batches(setting: Setting) -> Result<Vec<Figure>, Error> {
-    let client = Client::new(setting.broker().await?);
+async fn enqueue_batches(setting: Setting, size: usize) -> Result<Vec<Figure>, Error> {
+    let client = setting.client().await?;
     let begun = Instant::now();
-    preload(&client, setting.tasks).await?;
+    enqueue_in_batches(&client, setting.tasks, size).await?;
     Ok(vec![figure(
         "enqueued",
         "tasks/s",
@@ -137,10 +125,10 @@ async fn enqueue_batches(setting: Setting) -> Result<Vec<Figure>, Error> {
     )])
 }
 
-async fn preload(client: &Client, tasks: usize) -> Result<(), Error> {
-    for begin in (0..tasks).step_by(1000) {
+async fn enqueue_in_batches(client: &Client, tasks: usize, size: usize) -> Result<(), Error> {
+    for begin in (0..tasks).step_by(size) {
         for answer in client
-            .enqueue_all((begin..tasks.min(begin + 1000)).map(|_| task()))
+            .enqueue_all((begin..tasks.min(begin + size)).map(|_| task()))
             .await
         {
             answer?;
@@ -185,15 +173,15 @@ async fn process(setting: Setting, concurrency: usize) -> Result<Vec<Figure>, Er
         setting.tasks
     };
     let broker = setting.broker().await?;
-    preload(&Client::new(broker.clone()), tasks).await?;
+    enqueue_in_batches(&Client::from_shared(broker.clone()), tasks, 1000).await?;
     let (counter, mut done) = Counter::of(tasks);
     let server = Server::builder(broker.clone())
         .concurrency(concurrency)
         .handle("bench:", counter.handler())
         .build()?;
-    let mut redis = setting.connection().await?;
+    let mut redis = setting.redis().await?;
 
-    let before = observe(&mut redis).await?;
+    let before = observe(redis.as_mut()).await?;
     let begun = Instant::now();
     server.start().await?;
     done.recv().await;
@@ -202,35 +190,42 @@ async fn process(setting: Setting, concurrency: usize) -> Result<Vec<Figure>, Er
         tokio::task::yield_now().await;
     }
     let elapsed = begun.elapsed();
-    let cost = before.until(&observe(&mut redis).await?);
+    let cost = before.until(&observe(redis.as_mut()).await?);
     server.shutdown().await;
 
     let per_task = |value: f64| value / tasks as f64;
-    let mut figures = vec![
-        figure("processed", "tasks/s", tasks as f64 / elapsed.as_secs_f64()),
-        figure("CPU of Redis", "µs/task", per_task(cost.redis_cpu * 1e6)),
-        figure("script calls", "/task", per_task(cost.scripts)),
-        figure("commands, in scripts too", "/task", per_task(cost.commands)),
-    ];
+    let mut figures = vec![figure(
+        "processed",
+        "tasks/s",
+        tasks as f64 / elapsed.as_secs_f64(),
+    )];
     if let Some(cpu) = cost.worker_cpu {
-        figures.insert(1, figure("CPU of the worker", "µs/task", per_task(cpu * 1e6)));
+        figures.push(figure("CPU of the worker", "µs/task", per_task(cpu * 1e6)));
+    }
+    if redis.is_some() {
+        figures.extend([
+            figure("CPU of Redis", "µs/task", per_task(cost.redis_cpu * 1e6)),
+            figure("script calls", "/task", per_task(cost.scripts)),
+            figure("commands, in scripts too", "/task", per_task(cost.commands)),
+        ]);
     }
     Ok(figures)
 }
 
-async fn processed(broker: &RedisBroker) -> Result<u64, Error> {
+async fn processed(broker: &Arc<dyn Broker>) -> Result<u64, Error> {
     let info = broker.queue_info(&QueueName::default_queue()).await?;
     Ok(info.map_or(0, |info| info.processed_total))
 }
 
 async fn end_to_end(setting: Setting) -> Result<Vec<Figure>, Error> {
     let (counter, mut done) = Counter::of(setting.tasks);
-    let server = Server::builder(setting.broker().await?)
+    let broker = setting.broker().await?;
+    let server = Server::builder(broker.clone())
         .concurrency(10)
         .handle("bench:", counter.handler())
         .build()?;
     server.start().await?;
-    let client = Client::new(setting.broker().await?);
+    let client = setting.client_beside(&broker).await?;
     let begun = Instant::now();
     let mut answers =
         futures::stream::iter((0..setting.tasks).map(|_| client.enqueue(task()))).buffer_unordered(64);
@@ -248,8 +243,57 @@ async fn end_to_end(setting: Setting) -> Result<Vec<Figure>, Error> {
 }
 
 async fn pick_up(setting: Setting) -> Result<Vec<Figure>, Error> {
-    let client = Client::new(setting.broker().await?);
-    latencies(setting, async |_| Ok(client.enqueue(task()).await.map(drop)?)).await
+    let broker = setting.broker().await?;
+    let client = setting.client_beside(&broker).await?;
+    latencies(broker, async |_| Ok(client.enqueue(task()).await.map(drop)?)).await
+}
+
+/// Names the broker that this process is to enqueue to, if it was started for that.
+const FAR_CLIENT: &str = "ASYNQ_BENCH_ENQUEUE_TO";
+const FAR_SAMPLES: usize = 200;
+
+pub(crate) fn far_client() -> Option<String> {
+    std::env::var(FAR_CLIENT).ok()
+}
+
+/// What the other process does. The payload tells when it began.
+pub(crate) async fn enqueue_from_afar(url: &str) -> Result<(), Error> {
+    let broker = connect(url).await?;
+    let client = Client::from_shared(broker.clone());
+    for n in 0..FAR_SAMPLES {
+        // Not in step with whoever looks every so many milliseconds.
+        tokio::time::sleep(Duration::from_millis(20 + 7 * n as u64 % 23)).await;
+        let begun = broker.now().unix_micros().to_string();
+        client.enqueue(RawTask::new("bench:task", begun)).await?;
+    }
+    Ok(())
+}
+
+async fn far_pick_up(setting: Setting) -> Result<Vec<Figure>, Error> {
+    let (started, mut starts) = mpsc::unbounded_channel();
+    let broker = setting.broker().await?;
+    let clock = broker.clone();
+    let server = Server::builder(broker)
+        .concurrency(10)
+        .handle("bench:", move |_: Context, task: RawTask| {
+            let begun = std::str::from_utf8(&task.payload)
+                .ok()
+                .and_then(|text| text.parse::<i64>().ok());
+            let _ = started.send((clock.now().unix_micros() - begun.unwrap_or(0)) as f64 / 1e3);
+            async {}
+        })
+        .build()?;
+    server.start().await?;
+    let mut child = std::process::Command::new(std::env::current_exe()?)
+        .env(FAR_CLIENT, setting.url())
+        .spawn()?;
+    let mut latencies = Vec::with_capacity(FAR_SAMPLES);
+    for _ in 0..FAR_SAMPLES {
+        latencies.push(starts.recv().await.ok_or("the server ended")?);
+    }
+    child.wait()?;
+    server.shutdown().await;
+    Ok(percentiles(&mut latencies))
 }
 
 /// The task is stored by a script such as Go's client sends.
@@ -259,13 +303,13 @@ async fn go_pick_up(setting: Setting) -> Result<Vec<Figure>, Error> {
          redis.call('LPUSH', KEYS[2], ARGV[2])
          return 1",
     );
-    let mut redis = setting.connection().await?;
+    let mut redis = setting.redis().await?.ok_or("Redis only")?;
     redis::cmd("SADD")
         .arg("asynq:queues")
         .arg("default")
         .exec_async(&mut redis)
         .await?;
-    latencies(setting, async move |n| {
+    latencies(setting.broker().await?, async move |n| {
         let id = format!("task-{n:04}");
         let mut call = script.key(format!("asynq:{{default}}:t:{id}"));
         call.key("asynq:{default}:pending")
@@ -295,12 +339,12 @@ fn go_message(id: &str) -> Vec<u8> {
 
 /// From before a task is stored to its handler, one task after the other.
 async fn latencies(
-    setting: Setting,
+    broker: Arc<dyn Broker>,
     mut store: impl AsyncFnMut(usize) -> Result<(), Error>,
 ) -> Result<Vec<Figure>, Error> {
     const SAMPLES: usize = 200;
     let (started, mut starts) = mpsc::unbounded_channel();
-    let server = Server::builder(setting.broker().await?)
+    let server = Server::builder(broker)
         .concurrency(10)
         .handle("bench:", move |_: Context, _: RawTask| {
             let _ = started.send(Instant::now());
@@ -342,7 +386,7 @@ async fn scheduled(setting: Setting) -> Result<Vec<Figure>, Error> {
         })
         .build()?;
     server.start().await?;
-    let client = Client::new(setting.broker().await?);
+    let client = setting.client().await?;
     let mut due = std::collections::HashMap::<String, Timestamp>::new();
     for n in 0..SAMPLES {
         let delay = Duration::from_millis(300 + 15 * n as u64);
@@ -375,10 +419,10 @@ async fn idle(setting: Setting) -> Result<Vec<Figure>, Error> {
         .handle("bench:", counter.handler())
         .build()?;
     server.start().await?;
-    Client::new(broker).enqueue(task()).await?;
+    Client::from_shared(broker).enqueue(task()).await?;
     done.recv().await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let (sent, inside) = listen(&redis::Client::open(setting.url.as_str())?, WHILE).await?;
+    let (sent, inside) = listen(&redis::Client::open(setting.url())?, WHILE).await?;
     server.shutdown().await;
     let per_second = |commands: &std::collections::BTreeMap<String, u64>| {
         commands.values().sum::<u64>() as f64 / WHILE.as_secs_f64()

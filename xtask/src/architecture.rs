@@ -7,24 +7,39 @@ use std::path::{Path, PathBuf};
 use crate::step::{Result, cargo_command, output};
 
 /// What each crate may depend on, of ours.
-const MAY_USE: [(&str, &[&str]); 7] = [
-    ("asynq-core", &[]),
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("asynq-macros", &[]),
+    ("asynq-core", &["asynq-macros"]),
     ("asynq-redis", &["asynq-core"]),
     ("asynq-scheduler", &["asynq-core"]),
-    ("asynq-server", &["asynq-core", "asynq-redis", "asynq-scheduler"]),
+    ("asynq-sqlite", &["asynq-core"]),
+    (
+        "asynq-server",
+        &[
+            "asynq-core",
+            "asynq-macros",
+            "asynq-redis",
+            "asynq-scheduler",
+            "asynq-sqlite",
+        ],
+    ),
     ("asynq-fixtures", &[]),
     (
         "asynq-bench",
+        &["asynq-core", "asynq-redis", "asynq-server", "asynq-fixtures"],
+    ),
+    (
+        "asynq-interop",
         &["asynq-core", "asynq-redis", "asynq-server", "asynq-fixtures"],
     ),
     ("xtask", &[]),
 ];
 
 /// Words that may stand in the sources of some crates only, and why.
-const ONLY_IN: [(&str, &[&str], &str); 5] = [
+const ONLY_IN: &[(&str, &[&str], &str)] = &[
     (
         "asynq:{",
-        &["asynq-redis", "bench"],
+        &["asynq-redis", "bench", "interop-tests"],
         "only asynq-redis knows key names",
     ),
     ("prost::", &["asynq-redis"], "only asynq-redis knows protobuf"),
@@ -36,6 +51,7 @@ const ONLY_IN: [(&str, &[&str], &str); 5] = [
             "asynq-server",
             "bench",
             "fixtures",
+            "interop-tests",
         ],
         "asynq-core starts nothing in the background",
     ),
@@ -46,9 +62,21 @@ const ONLY_IN: [(&str, &[&str], &str); 5] = [
             "asynq-server/src/connect.rs",
             "asynq-server/src/lib.rs",
             "bench",
+            "interop-tests",
         ],
         "the server names no broker outside of connect",
     ),
+    (
+        "SqliteBroker",
+        &[
+            "asynq-sqlite",
+            "asynq-server/src/connect.rs",
+            "asynq-server/src/lib.rs",
+            "bench",
+        ],
+        "the server names no broker outside of connect",
+    ),
+    ("sqlx::", &["asynq-sqlite"], "only asynq-sqlite knows SQL"),
     (
         "MemoryBroker",
         &["asynq-core", "asynq-server", "bench"],
@@ -92,7 +120,7 @@ fn check_dependencies(problems: &mut Vec<String>) -> Result {
             .filter_map(|line| line.split_whitespace().next());
         let ours = used.filter(|name| name.starts_with("asynq"));
         for name in ours {
-            if name != package && !allowed.contains(&name) {
+            if name != *package && !allowed.contains(&name) {
                 problems.push(format!("{package} depends on {name}"));
             }
         }

@@ -1,6 +1,7 @@
 //! The project's own commands. `cargo xtask` lists them.
 
 mod architecture;
+mod interop;
 mod redis;
 mod step;
 mod test;
@@ -16,6 +17,7 @@ cargo xtask COMMAND
   ci             what CI runs: the quickstart, then test
   architecture   checks ARCHITECTURE.md against the code
   bench [ARGS]   measures; `cargo xtask bench --help` tells more
+  interop [ARGS] compares with the real Go asynq, which needs Go; `cargo xtask interop --help` tells more
 ";
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn run(command: &str, rest: &[String]) -> Result {
         "ci" => test::ci(),
         "architecture" => architecture::check(),
         "bench" => bench(rest),
+        "interop" => interop::interop(rest),
         "" | "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(())
@@ -47,7 +50,9 @@ fn run(command: &str, rest: &[String]) -> Result {
 }
 
 fn bench(args: &[String]) -> Result {
-    redis::ensure_server()?;
+    if !args.iter().any(|arg| arg.starts_with("sqlite")) {
+        redis::ensure_server()?;
+    }
     let fixed = ["run", "--quiet", "--release", "--package", "asynq-bench", "--"];
     cargo(fixed.into_iter().chain(args.iter().map(String::as_str)))
 }

@@ -67,6 +67,7 @@ fn features() -> Result {
     check("asynq-core", "")?;
     check("asynq-server", "")?;
     check("asynq-server", "redis")?;
+    check("asynq-server", "sqlite")?;
     check("asynq-scheduler", "")
 }
 

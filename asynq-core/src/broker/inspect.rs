@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
@@ -119,6 +121,12 @@ impl QueueInfo {
             oldest_pending_since: None,
             timestamp,
         }
+    }
+
+    /// How long the task that runs next has been waiting; zero if there is none. Go: `QueueInfo.Latency`.
+    pub fn latency(&self) -> Duration {
+        self.oldest_pending_since
+            .map_or(Duration::ZERO, |since| self.timestamp.saturating_since(since))
     }
 
     /// Tasks in all states.

@@ -9,6 +9,7 @@
 //! | [`Presence`] | the heartbeat |
 //! | [`Inspect`] | tests, tools, people |
 //! | [`ScheduleStore`] | schedulers |
+//! | [`Operate`] | the [`Inspector`](crate::Inspector), which tools and people use |
 //!
 //! # Rules for all of them
 //!
@@ -25,8 +26,10 @@
 mod aggregate;
 mod dequeue;
 mod enqueue;
+mod filter;
 mod inspect;
 mod maintain;
+mod operate;
 mod presence;
 mod schedule;
 
@@ -35,10 +38,17 @@ pub use dequeue::{
     Claim, Dequeue, Dequeued, Extension, Finish, Finished, LeaseKey, Leased, Settlement, cut_error_text,
 };
 pub use enqueue::{Enqueue, NewTask, Placement, Receipt};
+pub use filter::Filter;
 pub use inspect::{Inspect, Page, QueueInfo};
 pub use maintain::{Expired, ExpiredLease, Forwarded, Maintain, Purged, ReconcileCursor, Reconciled};
+#[cfg(feature = "memory")]
+pub(crate) use operate::DAY;
+pub use operate::{
+    Action, Applied, Change, Changed, Cursor, DayCount, GroupSize, Operate, QueueDeletion, ScheduleEntry,
+    ScheduleEvent, StepReport, TaskList, TaskPage,
+};
 pub use presence::{Presence, ServerId, ServerInfo, WorkerInfo};
-pub use schedule::{EntryKey, ScheduleBroker, ScheduleEntry, ScheduleEvent, ScheduleStore, TickReceipt};
+pub use schedule::{EntryKey, ScheduleBroker, ScheduleStore, TickReceipt};
 
 use crate::clock::Timestamp;
 

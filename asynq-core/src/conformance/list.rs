@@ -302,6 +302,102 @@ macro_rules! schedule_conformance {
     };
 }
 
+/// Makes a test of each behaviour of an inspector of a broker. Use it beside
+/// [`broker_conformance`](crate::broker_conformance), with a function that makes an
+/// [`InspectorSubject`](crate::conformance::InspectorSubject).
+#[macro_export]
+macro_rules! inspector_conformance {
+    ($make:path $(, #[$attribute:meta])* $(,)?) => {
+        $crate::__broker_tests! {
+            $make, [$(#[$attribute])*],
+            act {
+                a_task_that_waits_can_be_run,
+                a_task_that_was_run_is_pending_since_then,
+                running_a_task_wakes_servers,
+                an_exhausted_task_that_is_run_keeps_its_errors,
+                a_pending_or_active_task_is_not_run_again,
+                a_task_can_be_archived,
+                archiving_counts_no_attempt,
+                an_active_or_archived_task_is_not_archived,
+                a_task_can_be_deleted,
+                an_active_task_is_not_deleted,
+                deleting_releases_the_lock,
+                an_id_is_free_again_when_its_task_was_deleted,
+                a_task_in_a_sealed_set_is_left_alone,
+                only_an_active_task_is_cancelled,
+                a_missing_task_or_queue_is_named,
+                a_selection_is_answered_in_order,
+            }
+            bulk {
+                all_scheduled_tasks_are_run_in_their_order,
+                all_tasks_of_each_list_can_be_deleted,
+                deleting_all_releases_the_locks,
+                all_tasks_of_a_group_are_run,
+                all_pending_tasks_are_archived,
+                archiving_more_than_an_archive_holds_keeps_the_latest,
+                a_bulk_reports_its_progress,
+                a_bulk_that_is_dropped_stops_and_can_be_resumed,
+                a_bulk_acts_on_tasks_that_pass_its_filter_only,
+                a_bulk_ends_although_tasks_keep_coming,
+                all_active_tasks_are_cancelled,
+                what_can_be_done_to_no_task_of_a_list_is_refused,
+                a_bulk_on_a_missing_queue_is_refused,
+                a_bulk_on_an_empty_list_does_nothing,
+            }
+            search {
+                every_list_is_gone_through_in_its_order,
+                a_list_is_read_by_page_number,
+                a_search_goes_on_at_a_kept_cursor,
+                a_cursor_that_makes_no_sense_is_refused,
+                no_task_that_stays_is_missed_when_others_are_taken_out,
+                no_task_that_stays_is_missed_when_those_on_a_page_are_deleted,
+                tasks_are_found_by_type_id_payload_error_and_header,
+                tasks_are_found_by_age,
+                a_page_has_no_more_tasks_than_asked_for,
+                a_search_in_a_missing_queue_is_refused,
+                searching_changes_nothing,
+            }
+            change {
+                the_payload_of_a_waiting_task_can_be_changed,
+                an_active_or_completed_task_is_not_changed,
+                a_task_in_a_sealed_set_is_not_changed,
+                fields_of_newer_versions_survive_a_change,
+                the_time_of_a_waiting_task_can_be_changed,
+                a_task_whose_time_is_now_is_forwarded,
+                a_pending_task_stays_in_its_place_when_its_time_has_come,
+                a_task_moves_to_another_queue_in_its_state,
+                a_completed_task_stays_in_its_queue,
+                a_task_does_not_move_to_a_queue_that_has_its_id,
+                a_lock_moves_with_its_task,
+                a_change_that_makes_a_duplicate_is_refused,
+                several_things_are_changed_at_once,
+                changing_a_missing_task_names_what_is_missing,
+            }
+            delete_queue {
+                a_queue_without_tasks_is_deleted,
+                a_queue_with_tasks_in_whatever_state_is_not_deleted,
+                a_queue_with_a_sealed_set_is_not_deleted,
+                a_forced_deletion_deletes_all_tasks,
+                a_forced_deletion_releases_all_locks,
+                a_queue_with_active_tasks_is_not_deleted_by_force,
+                a_missing_queue_is_not_deleted,
+                a_deletion_that_was_stopped_can_be_taken_up_again,
+            }
+            statistics {
+                the_history_is_by_day_today_first,
+                a_history_is_no_longer_than_it_is_kept,
+                groups_are_shown_with_their_sizes,
+                a_queue_with_larger_tasks_takes_more_memory,
+                the_statistics_of_a_missing_queue_are_refused,
+                the_latency_is_that_of_the_task_that_runs_next,
+            }
+            operate_random {
+                random_inspections_lose_no_task,
+            }
+        }
+    };
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __broker_tests {
@@ -352,17 +448,22 @@ mod tests {
         include_str!("random.rs"),
         include_str!("lock_time.rs"),
         include_str!("schedule.rs"),
+        include_str!("act.rs"),
+        include_str!("bulk.rs"),
+        include_str!("search.rs"),
+        include_str!("change.rs"),
+        include_str!("delete_queue.rs"),
+        include_str!("statistics.rs"),
+        include_str!("operate_random.rs"),
     ];
 
     #[test]
     fn every_behaviour_is_in_the_list() {
         let list = include_str!("list.rs");
         let behaviours = FILES.iter().flat_map(|file| file.lines()).filter_map(|line| {
-            let rest = line.strip_prefix("pub async fn ")?;
-            let (name, _) = rest
-                .split_once("(subject: &Subject)")
-                .or_else(|| rest.split_once("(subject: &ScheduleSubject)"))?;
-            Some(name)
+            let (name, subject) = line.strip_prefix("pub async fn ")?.split_once("(subject: &")?;
+            // `replay` is given steps too.
+            subject.ends_with("Subject) {").then_some(name)
         });
 
         for name in behaviours {

@@ -20,6 +20,8 @@
 //!
 //! A broker that keeps what schedulers share is tested with [`schedule_conformance!`](crate::schedule_conformance) as
 //! well, which takes a function that makes a [`ScheduleSubject`].
+//! A broker that implements [`Operate`] is tested with [`inspector_conformance!`](crate::inspector_conformance) as well,
+//! which takes a function that makes an [`InspectorSubject`].
 //!
 //! There is one file for each thing a broker does, and one function for each behaviour. A new function is added to
 //! `list.rs` too.
@@ -30,7 +32,15 @@
 )]
 
 #[doc(hidden)]
+pub mod act;
+#[doc(hidden)]
 pub mod aggregate;
+#[doc(hidden)]
+pub mod bulk;
+#[doc(hidden)]
+pub mod change;
+#[doc(hidden)]
+pub mod delete_queue;
 #[doc(hidden)]
 pub mod dequeue;
 #[doc(hidden)]
@@ -49,6 +59,8 @@ mod list;
 #[doc(hidden)]
 pub mod lock_time;
 #[doc(hidden)]
+pub mod operate_random;
+#[doc(hidden)]
 pub mod presence;
 #[doc(hidden)]
 pub mod purge;
@@ -61,15 +73,21 @@ pub mod result;
 #[doc(hidden)]
 pub mod schedule;
 #[doc(hidden)]
+pub mod search;
+#[doc(hidden)]
+pub mod statistics;
+#[doc(hidden)]
 pub mod unique;
 #[doc(hidden)]
 pub mod watch;
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::broker::{Broker, ScheduleStore};
+use crate::broker::{Broker, Operate, ScheduleStore};
 use crate::clock::{ManualClock, Timestamp};
+use crate::inspector::Inspector;
 
 /// When every test starts: deliberately not a whole second, and an hour and three quarters before midnight UTC.
 pub const START: Timestamp = Timestamp::from_unix_micros(1_700_000_000_250_000);
@@ -126,6 +144,38 @@ impl fmt::Debug for ScheduleSubject {
         f.debug_struct("ScheduleSubject")
             .field("subject", &self.subject)
             .finish_non_exhaustive()
+    }
+}
+
+/// A broker to be tested through an inspector, fresh and empty.
+pub struct InspectorSubject {
+    /// The inspector of the broker.
+    pub inspector: Inspector,
+    /// The same broker, and its clock.
+    pub subject: Subject,
+}
+
+impl InspectorSubject {
+    /// A subject of this broker, whose time is `clock`.
+    pub fn new(broker: impl Broker + Operate + Clone, clock: Arc<ManualClock>) -> Self {
+        InspectorSubject {
+            inspector: Inspector::new(broker.clone()),
+            subject: Subject::new(broker, clock),
+        }
+    }
+}
+
+impl Deref for InspectorSubject {
+    type Target = Subject;
+
+    fn deref(&self) -> &Subject {
+        &self.subject
+    }
+}
+
+impl fmt::Debug for InspectorSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.subject.fmt(f)
     }
 }
 

@@ -30,16 +30,16 @@ pub async fn replay(subject: &Subject, steps: &[Step]) {
 }
 
 #[derive(Default)]
-struct Ledger {
+pub(super) struct Ledger {
     /// Accepted and not deleted.
-    alive: BTreeSet<String>,
+    pub(super) alive: BTreeSet<String>,
     leases: Vec<Leased>,
     sets: Vec<SealedSet>,
     enqueued: u32,
 }
 
 impl Ledger {
-    async fn carry_out(&mut self, subject: &Subject, (operation, with): Step) {
+    pub(super) async fn carry_out(&mut self, subject: &Subject, (operation, with): Step) {
         match operation % 12 {
             0..=2 => self.enqueue(subject, with).await,
             3 | 4 => {
@@ -162,7 +162,7 @@ impl Ledger {
         }
     }
 
-    async fn check(&self, subject: &Subject, step: Step) {
+    pub(super) async fn check(&self, subject: &Subject, step: Step) {
         subject.assert_invariants().await;
         for id in &self.alive {
             assert!(

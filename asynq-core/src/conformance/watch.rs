@@ -17,14 +17,14 @@ use super::kit::*;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A watch that has begun: its first wakes are taken.
-struct Watch {
+pub(super) struct Watch {
     signals: Arc<Signals>,
     cancels: UnboundedReceiver<CancelRequest>,
     running: JoinHandle<()>,
 }
 
 impl Watch {
-    async fn begin(subject: &Subject, queues: &[&str]) -> Self {
+    pub(super) async fn begin(subject: &Subject, queues: &[&str]) -> Self {
         let (signals, cancels) = Signals::new();
         let signals = Arc::new(signals);
         let queues: Vec<_> = queues.iter().map(|name| queue(name)).collect();
@@ -42,7 +42,7 @@ impl Watch {
         watch
     }
 
-    async fn pending(&self, when: &str) {
+    pub(super) async fn pending(&self, when: &str) {
         within_patience(
             self.signals.pending(),
             &format!("a wake for pending tasks {when}"),

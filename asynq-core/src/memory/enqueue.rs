@@ -107,7 +107,7 @@ impl Queue {
 }
 
 /// Names the lock of all tasks of the same type and payload. The quotes keep type and payload apart whatever is in them.
-fn unique_key(message: &TaskMessage) -> String {
+pub(super) fn unique_key(message: &TaskMessage) -> String {
     format!(
         "unique:{:?}:\"{}\"",
         message.task_type,

@@ -156,7 +156,7 @@ fn count(list: &List) -> u64 {
     list.len() as u64
 }
 
-fn task_info(record: &Record, now: Timestamp) -> TaskInfo {
+pub(super) fn task_info(record: &Record, now: Timestamp) -> TaskInfo {
     let state = record.place.state();
     let mut info = TaskInfo::new(record.message.as_ref().clone(), state);
     info.next_process_at = match state {

@@ -2,11 +2,13 @@
 //! per trait.
 
 mod aggregate;
+mod change;
 mod dequeue;
 mod enqueue;
 mod finish;
 mod inspect;
 mod maintain;
+mod operate;
 mod presence;
 mod queue;
 mod schedule;
@@ -16,7 +18,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::broker::{Broker, Now, ScheduleBroker, ServerId};
+use crate::broker::{Broker, Now, Operate, ScheduleBroker, ServerId};
 use crate::clock::{Clock, Timestamp, TokioClock};
 use crate::names::QueueName;
 
@@ -113,6 +115,12 @@ impl From<MemoryBroker> for Arc<dyn Broker> {
 }
 
 impl From<MemoryBroker> for Arc<dyn ScheduleBroker> {
+    fn from(broker: MemoryBroker) -> Self {
+        Arc::new(broker)
+    }
+}
+
+impl From<MemoryBroker> for Arc<dyn Operate> {
     fn from(broker: MemoryBroker) -> Self {
         Arc::new(broker)
     }

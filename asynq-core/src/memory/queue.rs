@@ -22,6 +22,10 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    pub(super) fn new(at: Timestamp, order: i64) -> Slot {
+        Slot { at, order }
+    }
+
     /// The same task's slot at another time: it keeps its place among those that came when it came.
     pub(super) fn moved_to(self, at: Timestamp) -> Slot {
         Slot { at, ..self }
@@ -78,6 +82,17 @@ pub(super) struct Record {
 struct Lock {
     holder: TaskId,
     expires: Timestamp,
+}
+
+impl Record {
+    /// About how many bytes it takes.
+    pub(super) fn size(&self) -> usize {
+        let message = &self.message;
+        let headers = message.headers.iter().map(|(key, value)| key.len() + value.len());
+        let texts = message.id.as_str().len() + message.task_type.len() + message.last_error.len();
+        let result = self.result.as_ref().map_or(0, Bytes::len);
+        size_of::<Record>() + message.payload.len() + texts + result + headers.sum::<usize>()
+    }
 }
 
 #[derive(Default)]
@@ -150,6 +165,20 @@ impl Queue {
                 lost: 0,
             },
         );
+    }
+
+    /// Takes a task out of its list and of the queue, to be put elsewhere.
+    pub(super) fn take_out(&mut self, id: &TaskId) -> Option<Record> {
+        let record = self.tasks.remove(id)?;
+        self.unlist(&record.place, record.slot);
+        Some(record)
+    }
+
+    /// Puts in what was taken out, where its record says.
+    pub(super) fn put(&mut self, id: TaskId, record: Record) {
+        self.list(&record.place).insert(record.slot, id.clone());
+        self.exists = true;
+        self.tasks.insert(id, record);
     }
 
     /// Moves a task from wherever it is.
@@ -225,6 +254,12 @@ impl Queue {
     pub(super) fn holder(&self, unique_key: &str, now: Timestamp) -> Option<&TaskId> {
         let lock = self.locks.get(unique_key)?;
         (now < lock.expires).then_some(&lock.holder)
+    }
+
+    /// Until when this task holds the lock, if it does.
+    pub(super) fn lock_held_by(&self, unique_key: &str, id: &TaskId, now: Timestamp) -> Option<Timestamp> {
+        let lock = self.locks.get(unique_key)?;
+        (lock.holder == *id && now < lock.expires).then_some(lock.expires)
     }
 
     pub(super) fn lock(&mut self, unique_key: String, holder: TaskId, expires: Timestamp) {

@@ -91,7 +91,8 @@ for _, task in ipairs(due) do
     end
   end
 end
-table.sort(due, function(a, b) return a.due < b.due end)
+-- Ids decide between those due at the same moment, as they do in the set.
+table.sort(due, function(a, b) return a.due < b.due or (a.due == b.due and a.id < b.id) end)
 
 local dropped, moved = {}, 0
 for _, task in ipairs(due) do

@@ -1,4 +1,4 @@
--- Reads a page of the tasks of a sealed set, oldest first. Go: readAggregationSetCmd.
+-- Reads a page of the tasks of a sealed set, oldest first. Changes nothing. Go: readAggregationSetCmd.
 --
 -- KEYS[1]  the set
 -- ARGV     first rank, last rank, what the keys of the queue's tasks begin with

@@ -138,6 +138,12 @@ impl Dequeue for TestBroker {
     }
     async fn extend(&self, leases: &[LeaseKey], lease: Duration) -> Result<Vec<Extension>, BrokerError> {
         self.check("extend")?;
+        if leases.iter().any(|key| key.queue == "bad lease") {
+            return Err(BrokerError::Unsupported {
+                operation: "extend",
+                broker: "test",
+            });
+        }
         self.inner.extend(leases, lease).await
     }
     async fn write_result(&self, lease: &LeaseKey, result: Bytes) -> Result<bool, BrokerError> {

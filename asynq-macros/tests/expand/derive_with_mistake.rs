@@ -1,0 +1,3 @@
+#[derive(Task)]
+#[task(name = "x", que = "low")]
+struct Broken;

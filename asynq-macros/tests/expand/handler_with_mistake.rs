@@ -1,0 +1,4 @@
+#[task]
+async fn send(email: Email, db: Db) {
+    db.send(email).await;
+}

@@ -1,0 +1,17 @@
+use asynq_server::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Task)]
+#[task(name = "email:welcome")]
+struct Email {
+    to: String,
+}
+
+#[task]
+async fn send(email: Email) {
+    let shared = std::rc::Rc::new(email);
+    std::future::ready(()).await;
+    drop(shared);
+}
+
+fn main() {}

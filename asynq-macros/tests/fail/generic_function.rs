@@ -1,0 +1,15 @@
+use asynq_server::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Task)]
+#[task(name = "email:welcome")]
+struct Email {
+    to: String,
+}
+
+#[task]
+async fn send<T: Task>(email: T) {
+    drop(email);
+}
+
+fn main() {}

@@ -1,0 +1,16 @@
+use asynq_server::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Task)]
+#[task(name = "email:welcome")]
+struct Email {
+    to: String,
+}
+
+async fn send(email: Email) {
+    drop(email);
+}
+
+fn main() {
+    let _ = Server::builder(MemoryBroker::new()).handler(send);
+}

@@ -1,0 +1,9 @@
+use asynq_server::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Task)]
+struct Email {
+    to: String,
+}
+
+fn main() {}

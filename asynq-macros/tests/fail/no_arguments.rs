@@ -1,0 +1,13 @@
+use asynq_server::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Task)]
+#[task(name = "email:welcome")]
+struct Email {
+    to: String,
+}
+
+#[task]
+async fn send() {}
+
+fn main() {}

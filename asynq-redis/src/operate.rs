@@ -1,0 +1,426 @@
+//! Acts on tasks: goes through lists and does something to what it finds.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use asynq_core::broker::{
+    Action, Applied, Change, Changed, DayCount, Filter, GroupSize, Operate, QueueDeletion, ScheduleEntry,
+    ScheduleEvent, StepReport, TaskList, TaskPage,
+};
+use asynq_core::{BrokerError, Cursor, Now, Page, QueueName, TaskId, TaskInfo, Timestamp};
+
+use crate::broker::RedisBroker;
+use crate::cursor::Place;
+use crate::inspect::{list_of, read_task};
+use crate::keys::{self, QueueKeys};
+use crate::reply::Items;
+use crate::script::{self, Batch, Call};
+
+/// A script looks at no more than this in one go, so that others get their turn.
+pub(crate) const TASKS_PER_CALL: usize = 500;
+
+#[async_trait]
+impl Operate for RedisBroker {
+    async fn page(
+        &self,
+        queue: &QueueName,
+        list: &TaskList,
+        filter: &Filter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<TaskPage, BrokerError> {
+        if limit == 0 {
+            return Ok(TaskPage::default());
+        }
+        // Without a filter all that are looked at are given.
+        let looked_at = if filter.is_empty() { limit } else { TASKS_PER_CALL };
+        let mut part = self
+            .read_part(queue, list, filter.wanted_id_prefix(), after, looked_at, true)
+            .await?;
+        let now = self.now();
+        let is_passing = |found: &Found| {
+            found
+                .task
+                .as_ref()
+                .is_some_and(|task| filter.passes(task, found.since, now))
+        };
+        part.found.retain(is_passing);
+        if part.found.len() > limit {
+            part.found.truncate(limit);
+            part.end_at_last_found();
+        }
+        Ok(TaskPage {
+            examined: part.examined,
+            total: part.total,
+            next: part.next(),
+            tasks: part.found.into_iter().filter_map(|found| found.task).collect(),
+        })
+    }
+
+    async fn apply(
+        &self,
+        queue: &QueueName,
+        list: &TaskList,
+        action: Action,
+        filter: &Filter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<StepReport, BrokerError> {
+        // All are read, whatever their ids: those that stay say where to go on.
+        let mut part = self
+            .read_part(queue, list, "", after, limit, filter.needs_task())
+            .await?;
+        let now = self.now();
+        let is_meant = |found: &Found| match &found.task {
+            Some(task) => filter.passes(task, found.since, now),
+            None => found.id.starts_with(filter.wanted_id_prefix()),
+        };
+        let meant: Vec<TaskId> = part
+            .found
+            .iter()
+            .filter(|found| is_meant(found))
+            .map(|found| TaskId::from_stored(found.id.as_str()))
+            .collect();
+        let applied = self
+            .apply_in(queue, action, Some(list), part.before, &meant)
+            .await?;
+        if action != Action::Cancel {
+            part.forget(&meant, &applied);
+        }
+        let done = applied
+            .iter()
+            .filter(|applied| **applied == Applied::Done)
+            .count();
+        Ok(StepReport {
+            examined: part.examined,
+            done,
+            refused: applied.len() - done,
+            total: part.total,
+            next: part.next(),
+        })
+    }
+
+    async fn apply_to(
+        &self,
+        queue: &QueueName,
+        action: Action,
+        ids: &[TaskId],
+    ) -> Result<Vec<Applied>, BrokerError> {
+        self.apply_in(queue, action, None, 0, ids).await
+    }
+
+    async fn change(&self, queue: &QueueName, id: &TaskId, change: &Change) -> Result<Changed, BrokerError> {
+        self.change_task(queue, id, change).await
+    }
+
+    async fn delete_queue(
+        &self,
+        queue: &QueueName,
+        force: bool,
+        after: Option<&Cursor>,
+    ) -> Result<QueueDeletion, BrokerError> {
+        self.delete_queue_part(queue, force, after).await
+    }
+
+    async fn memory_usage(&self, queue: &QueueName) -> Result<u64, BrokerError> {
+        self.read_memory_usage(queue).await
+    }
+
+    async fn history(&self, queue: &QueueName, days: usize) -> Result<Vec<DayCount>, BrokerError> {
+        self.read_history(queue, days).await
+    }
+
+    async fn group_sizes(&self, queue: &QueueName) -> Result<Vec<GroupSize>, BrokerError> {
+        self.read_group_sizes(queue).await
+    }
+
+    async fn schedule_entries(&self) -> Result<Vec<ScheduleEntry>, BrokerError> {
+        self.read_schedule_entries().await
+    }
+
+    async fn schedule_events(&self, entry: &str, page: Page) -> Result<Vec<ScheduleEvent>, BrokerError> {
+        self.read_schedule_events(entry, page).await
+    }
+}
+
+/// A part of a list as it was read.
+struct Part {
+    is_list: bool,
+    total: u64,
+    /// How many come before.
+    before: usize,
+    examined: usize,
+    has_more: bool,
+    last_score: String,
+    last_id: String,
+    found: Vec<Found>,
+    /// The numbers of those examined that are in the list no more.
+    gone: Vec<usize>,
+    /// By what its place was found.
+    earlier: Vec<String>,
+}
+
+struct Found {
+    /// Which of those examined, from 1.
+    number: usize,
+    id: String,
+    score: String,
+    since: Option<Timestamp>,
+    /// Nothing if only the ids were read.
+    task: Option<TaskInfo>,
+}
+
+impl Part {
+    /// Ends the part at the last task that is given.
+    fn end_at_last_found(&mut self) {
+        if let Some(last) = self.found.last() {
+            self.has_more = true;
+            self.examined = last.number;
+            self.last_score = last.score.clone();
+            self.last_id = last.id.clone();
+        }
+    }
+
+    /// Notes which tasks have left the list.
+    fn forget(&mut self, meant: &[TaskId], applied: &[Applied]) {
+        let has_left = |applied: &Applied| matches!(applied, Applied::Done | Applied::NotFound);
+        let gone: HashSet<&str> = meant
+            .iter()
+            .zip(applied)
+            .filter(|(_, applied)| has_left(applied))
+            .map(|(id, _)| id.as_str())
+            .collect();
+        let is_gone = |found: &&Found| gone.contains(found.id.as_str());
+        self.gone = self
+            .found
+            .iter()
+            .filter(is_gone)
+            .map(|found| found.number)
+            .collect();
+    }
+
+    fn next(&self) -> Option<Cursor> {
+        if !self.has_more {
+            return None;
+        }
+        let place = if self.is_list {
+            Place::List {
+                before: self.before + self.examined - self.gone.len(),
+                landmarks: self.landmarks(),
+            }
+        } else {
+            Place::Set {
+                score: self.last_score.clone(),
+                id: self.last_id.clone(),
+            }
+        };
+        Some(place.to_cursor())
+    }
+
+    /// Some that come before what follows, the nearest first.
+    fn landmarks(&self) -> Vec<String> {
+        let mut landmarks = Vec::new();
+        if self.examined > 0 && !self.gone.contains(&self.examined) {
+            landmarks.push(self.last_id.clone());
+        }
+        let mut left: Vec<&Found> = self.found.iter().collect();
+        left.retain(|found| found.number < self.examined && !self.gone.contains(&found.number));
+        let some = [left.last(), left.get(left.len() / 2), left.first()];
+        landmarks.extend(some.into_iter().flatten().map(|found| found.id.clone()));
+        landmarks.extend(self.earlier.iter().cloned());
+        landmarks.dedup();
+        landmarks.truncate(4);
+        landmarks
+    }
+}
+
+impl RedisBroker {
+    async fn read_part(
+        &self,
+        queue: &QueueName,
+        list: &TaskList,
+        id_prefix: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+        wants_tasks: bool,
+    ) -> Result<Part, BrokerError> {
+        const OPERATION: &str = "page";
+        let keys = QueueKeys::new(queue);
+        let is_list = matches!(list, TaskList::Pending | TaskList::Active);
+        let after = after.map(Place::of).transpose()?;
+        // The list of a state is always there; that of a group is when it is named.
+        let key = list_of(&keys, list.state(), list.group()).map(|list| list.key);
+        let mut call = Call::new(&script::PAGE);
+        call.key(key.unwrap_or_default())
+            .key(keys.scheduled())
+            .key(keys.retry())
+            .key(keys.lease())
+            .arg(self.inner.time.script_argument())
+            .arg(if is_list { list.state().as_str() } else { "zset" })
+            .number(limit.min(TASKS_PER_CALL))
+            .arg(keys.task_prefix())
+            .arg(id_prefix)
+            .arg(if wants_tasks { "1" } else { "" });
+        let mut earlier = Vec::new();
+        match after {
+            Some(Place::List { before, landmarks }) if is_list => {
+                call.number(before);
+                for id in &landmarks {
+                    call.arg(id.as_str());
+                }
+                earlier = landmarks;
+            }
+            Some(Place::Set { score, id }) if !is_list => {
+                call.arg(score).arg(id);
+            }
+            Some(_) => {
+                return Err(BrokerError::Config(format!(
+                    "the cursor is of another list than {list}"
+                )));
+            }
+            None => {
+                call.arg(if is_list { "0" } else { "" });
+            }
+        }
+        let items = Items::of(OPERATION, self.call_idempotent(OPERATION, queue, call).await?)?;
+        let mut part = read_part(queue, is_list, wants_tasks, items)?;
+        part.earlier = earlier;
+        Ok(part)
+    }
+
+    /// Applies to tasks wherever they are, or to those that are in a list, after so many others.
+    async fn apply_in(
+        &self,
+        queue: &QueueName,
+        action: Action,
+        list: Option<&TaskList>,
+        before: usize,
+        ids: &[TaskId],
+    ) -> Result<Vec<Applied>, BrokerError> {
+        let mut applied = Vec::with_capacity(ids.len());
+        while applied.len() < ids.len() {
+            let rest = &ids[applied.len()..];
+            let rest = &rest[..rest.len().min(TASKS_PER_CALL)];
+            let some = self.apply_to_some(queue, action, list, before, rest).await?;
+            if some.is_empty() {
+                break;
+            }
+            applied.extend(some);
+        }
+        Ok(applied)
+    }
+
+    /// One script call: it may stop early, so there may be fewer answers than ids.
+    async fn apply_to_some(
+        &self,
+        queue: &QueueName,
+        action: Action,
+        list: Option<&TaskList>,
+        before: usize,
+        ids: &[TaskId],
+    ) -> Result<Vec<Applied>, BrokerError> {
+        const OPERATION: &str = "apply";
+        let keys = QueueKeys::new(queue);
+        let group = list.and_then(TaskList::group);
+        let mut call = Call::new(&script::APPLY);
+        call.key(keys.pending())
+            .key(keys.scheduled())
+            .key(keys.retry())
+            .key(keys.archived())
+            .key(keys.completed())
+            .key(keys.groups())
+            .arg(self.inner.time.script_argument())
+            .arg(action.as_str())
+            .arg(list.map_or("", |list| list.state().as_str()))
+            .number(before)
+            .arg(keys.task_prefix())
+            .arg(keys.group_prefix())
+            .arg(group.map_or("", |group| group.as_str()));
+        for id in ids {
+            call.key(keys.task(id)).arg(id.as_str());
+        }
+        let mut items = Items::of(OPERATION, self.call_idempotent(OPERATION, queue, call).await?)?;
+        let mut applied = Vec::with_capacity(items.len());
+        while !items.is_empty() {
+            applied.push(read_applied(&items.text()?));
+        }
+        if action == Action::Cancel {
+            self.publish_cancels(ids, &applied).await?;
+        }
+        Ok(applied)
+    }
+
+    async fn publish_cancels(&self, ids: &[TaskId], applied: &[Applied]) -> Result<(), BrokerError> {
+        let mut batch = Batch::new("cancel");
+        for (id, applied) in ids.iter().zip(applied) {
+            if *applied == Applied::Done {
+                batch.command("PUBLISH", &[keys::CANCEL_CHANNEL, id.as_str()]);
+            }
+        }
+        self.send_all("cancel", &batch).await
+    }
+}
+
+fn read_part(
+    queue: &QueueName,
+    is_list: bool,
+    wants_tasks: bool,
+    mut items: Items,
+) -> Result<Part, BrokerError> {
+    let mut part = Part {
+        is_list,
+        total: items.count()? as u64,
+        before: items.count()?,
+        examined: items.count()?,
+        has_more: items.integer()? == 1,
+        last_score: items.text()?,
+        last_id: items.text()?,
+        found: Vec::new(),
+        gone: Vec::new(),
+        earlier: Vec::new(),
+    };
+    while !items.is_empty() {
+        let number = items.count()?;
+        let score = items.text()?;
+        let task = if wants_tasks {
+            match read_task(queue, &mut items)? {
+                Ok(task) => Some(task),
+                // It cannot be shown, nor be known to pass.
+                Err(_) => continue,
+            }
+        } else {
+            None
+        };
+        let id = match &task {
+            Some(task) => task.id().as_str().to_owned(),
+            None => items.text()?,
+        };
+        part.found.push(Found {
+            number,
+            id,
+            since: read_since(is_list, &score),
+            score,
+            task,
+        });
+    }
+    Ok(part)
+}
+
+/// Nanoseconds for those in a list, seconds for those in a set.
+fn read_since(is_list: bool, text: &str) -> Option<Timestamp> {
+    if is_list {
+        let nanos: i64 = text.parse().ok()?;
+        return Some(Timestamp::from_unix_micros(nanos / 1_000));
+    }
+    let seconds: f64 = text.parse().ok()?;
+    Some(Timestamp::from_unix_micros((seconds * 1e6) as i64))
+}
+
+fn read_applied(code: &str) -> Applied {
+    match code {
+        "" => Applied::Done,
+        "merging" => Applied::BeingMerged,
+        // A state that nobody knows is of a task that nobody can act on.
+        state => state.parse().map_or(Applied::NotFound, Applied::WrongState),
+    }
+}

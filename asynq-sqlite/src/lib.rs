@@ -1,0 +1,71 @@
+//! Keeps the tasks of asynq in an SQLite file: no server to run, and tasks can be enqueued in the same transaction as the
+//! data they are about.
+//!
+//! ```
+//! use asynq_core::{Client, Inspect, QueueName, RawTask};
+//! use asynq_sqlite::SqliteBroker;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let path = std::env::temp_dir().join(format!("asynq-doc-{}.db", std::process::id()));
+//! let broker = SqliteBroker::open(&path).await?; // or SqliteBroker::open("sqlite://tasks.db?durability=full")
+//! Client::new(broker.clone()).enqueue(RawTask::new("image:resize", "cat.png")).await?;
+//!
+//! let info = broker.queue_info(&QueueName::default_queue()).await?.ok_or("no queue")?;
+//! assert_eq!(info.pending, 1);
+//! # drop(broker);
+//! # std::fs::remove_file(&path)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! * [`SqliteBroker`]: open it once for each process and clone it; hand it to clients and servers
+//! * [`EnqueueIn`]: enqueues within a transaction of yours
+//! * [`Durability`]: what survives a power failure
+//!
+//! # One machine, several processes
+//!
+//! Any number of processes on one machine may use the file at the same time. A server is told at once of what its own
+//! process enqueues, and within some 20 milliseconds of what others do. Locks are waited for
+//! ([`SqliteBrokerBuilder::busy_timeout`]). The file must be on a local disk: SQLite's write-ahead log does not work over
+//! a network file system.
+//!
+//! # What it cannot do
+//!
+//! It does everything that a broker does, with one exception: when the disk is full, taking tasks out and finishing them
+//! fails too, with [`BrokerError::Full`](asynq_core::BrokerError::Full), until there is room. SQLite writes to its log before it can
+//! free anything. Servers keep the outcomes and store them then.
+//!
+//! # For readers of the code
+//!
+//! One file per trait and per larger thing that a broker does, its SQL next to the functions that run it. All writing goes through
+//! `writer`, all reading through `readers`; the tables are in `migrations/`.
+
+#![forbid(unsafe_code)]
+
+mod aggregate;
+mod broker;
+mod cancel;
+mod config;
+mod dequeue;
+mod enqueue;
+mod error;
+mod finish;
+mod inspect;
+mod maintain;
+mod presence;
+mod purge;
+mod queue;
+mod readers;
+mod row;
+mod schema;
+#[cfg(test)]
+mod statements;
+mod watch;
+mod within;
+mod writer;
+
+pub use broker::{SqliteBroker, SqliteBrokerBuilder};
+pub use config::Durability;
+pub use sqlx;
+pub use within::EnqueueIn;

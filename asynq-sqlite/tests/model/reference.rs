@@ -1,0 +1,605 @@
+//! The plainest program that does what brokers do: a list of tasks that is searched from end to end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use asynq_core::broker::{Receipt, Settlement};
+use asynq_core::{TaskId, TaskState, Timestamp};
+
+use crate::operation::{Answer, LEASE, New, Operation, QUEUES, START, Shown, View};
+
+const SET_TIME: Duration = Duration::from_secs(120);
+const ARCHIVE_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+const DAY: i64 = 24 * 60 * 60;
+
+pub(crate) struct Model {
+    now: Timestamp,
+    tasks: Vec<Task>,
+    /// By queue and payload: holder and end.
+    locks: BTreeMap<(usize, u8), (u8, Timestamp)>,
+    used: BTreeSet<usize>,
+    paused: BTreeSet<usize>,
+    /// By queue and day; the day of all days is −1.
+    attempts: BTreeMap<(usize, i64), (u64, u64)>,
+    /// Leases that were given, by the queue and id of their task.
+    leases: Vec<(usize, u8)>,
+    sets: Vec<Set>,
+    arrivals: i64,
+}
+
+#[derive(Clone)]
+struct Task {
+    new: New,
+    place: Place,
+    /// Orders tasks of a place with [`Task::order`].
+    at: Timestamp,
+    order: i64,
+    holds_lock: bool,
+    retried: u32,
+    error: String,
+    failed_at: Option<Timestamp>,
+    completed_at: Option<Timestamp>,
+    result: Option<u8>,
+    lost: u32,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Pending {
+        since: Timestamp,
+    },
+    Active {
+        lease: usize,
+        started: bool,
+        cancel: bool,
+    },
+    Scheduled,
+    Retry,
+    Archived,
+    Completed,
+    Group(u8),
+    Set(usize),
+}
+
+struct Set {
+    queue: usize,
+    deadline: Timestamp,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Model {
+            now: START,
+            tasks: Vec::new(),
+            locks: BTreeMap::new(),
+            used: BTreeSet::new(),
+            paused: BTreeSet::new(),
+            attempts: BTreeMap::new(),
+            leases: Vec::new(),
+            sets: Vec::new(),
+            arrivals: 0,
+        }
+    }
+}
+
+impl Model {
+    pub(crate) fn carry_out(&mut self, operation: &Operation) -> Answer {
+        match operation {
+            Operation::Enqueue(new) => Answer::Receipts(new.iter().map(|new| self.enqueue(new)).collect()),
+            Operation::Dequeue { queues, max } => self.dequeue(queues, *max),
+            Operation::Finish { finishes } => {
+                if self.leases.is_empty() {
+                    return Answer::Settled(Vec::new());
+                }
+                let settle = |(lease, settlement): &(usize, Settlement)| {
+                    let found = self.holder(*lease);
+                    found.map(|task| self.settle(task, settlement)).is_some()
+                };
+                Answer::Settled(finishes.iter().map(settle).collect())
+            }
+            Operation::Extend { lease } => self.extend(*lease),
+            Operation::WriteResult { lease, result } => {
+                if self.leases.is_empty() {
+                    return Answer::Nothing;
+                }
+                let found = self.holder(*lease);
+                if let Some(task) = found {
+                    self.tasks[task].result = Some(*result);
+                }
+                Answer::Yes(found.is_some())
+            }
+            Operation::Forward { queue } => self.forward(*queue),
+            Operation::Expired { queue, limit } => {
+                let seen = |task: &usize| {
+                    let task = &self.tasks[*task];
+                    let started = matches!(task.place, Place::Active { started: true, .. });
+                    (task.new.id.to_string(), started, task.lost)
+                };
+                let expired = self.expired(*queue).iter().take(*limit).map(seen).collect();
+                let ends = self
+                    .listed(*queue, is_active)
+                    .into_iter()
+                    .map(|task| self.tasks[task].at);
+                Answer::Expired(expired, ends.filter(|end| *end > self.now).min())
+            }
+            Operation::Recover { queue, settlement } => {
+                let expired: Vec<u8> = self
+                    .expired(*queue)
+                    .iter()
+                    .map(|task| self.tasks[*task].new.id)
+                    .collect();
+                for id in &expired {
+                    let task = self.find(*queue, *id).unwrap();
+                    self.settle(task, settlement);
+                }
+                Answer::Settled(vec![true; expired.len()])
+            }
+            Operation::Purge { queue, limit } => self.purge(*queue, *limit),
+            Operation::Seal {
+                queue,
+                group,
+                grace,
+                max_delay,
+                max_size,
+            } => self.seal(
+                *queue,
+                *group,
+                *grace,
+                *max_delay,
+                max_size.filter(|size| *size > 0),
+            ),
+            Operation::FinishSet { set, merged } => self.finish_set(*set, merged),
+            Operation::Reclaim { queue } => self.reclaim(*queue),
+            Operation::Reconcile { .. } => Answer::Count(0),
+            Operation::Pause { queue } => Answer::Yes(self.paused.insert(*queue)),
+            Operation::Resume { queue } => Answer::Yes(self.paused.remove(queue)),
+            Operation::Cancel { queue, id } => {
+                for task in &mut self.tasks {
+                    if let Place::Active { cancel, .. } = &mut task.place
+                        && task.new.id == *id
+                        && queue.is_none_or(|queue| queue == task.new.queue)
+                    {
+                        *cancel = true;
+                    }
+                }
+                Answer::Nothing
+            }
+            Operation::Advance(time) => {
+                self.now = self.now.saturating_add(*time);
+                Answer::Nothing
+            }
+        }
+    }
+
+    fn find(&self, queue: usize, id: u8) -> Option<usize> {
+        self.tasks
+            .iter()
+            .position(|task| task.new.queue == queue && task.new.id == id)
+    }
+
+    /// The tasks of a queue in a place, in their order.
+    fn listed(&self, queue: usize, is_there: impl Fn(&Place) -> bool) -> Vec<usize> {
+        let mut found: Vec<usize> = (0..self.tasks.len())
+            .filter(|task| self.tasks[*task].new.queue == queue && is_there(&self.tasks[*task].place))
+            .collect();
+        found.sort_by_key(|task| (self.tasks[*task].at, self.tasks[*task].order));
+        found
+    }
+
+    /// Moves a task behind all others of its new place and time.
+    fn put(&mut self, task: usize, place: Place, at: Timestamp) {
+        self.arrivals += 1;
+        let task = &mut self.tasks[task];
+        (task.place, task.at, task.order) = (place, at, self.arrivals);
+    }
+
+    fn put_pending(&mut self, task: usize) {
+        let since = self.now;
+        self.put(task, Place::Pending { since }, Timestamp::EPOCH);
+    }
+
+    fn delete(&mut self, task: usize) {
+        self.release(task);
+        self.tasks.remove(task);
+    }
+
+    fn release(&mut self, task: usize) {
+        let task = &self.tasks[task];
+        let lock = (task.new.queue, task.new.payload);
+        if task.holds_lock
+            && self
+                .locks
+                .get(&lock)
+                .is_some_and(|(holder, _)| *holder == task.new.id)
+        {
+            self.locks.remove(&lock);
+        }
+    }
+
+    fn enqueue(&mut self, new: &New) -> Receipt {
+        if let Some(taken) = self.find(new.queue, new.id) {
+            let state = Some(self.tasks[taken].place.state());
+            return Receipt::IdTaken { state };
+        }
+        let due = self
+            .now
+            .saturating_add(Duration::from_secs(new.delay.unwrap_or(0)));
+        if let Some(ttl) = new.unique {
+            let lock = (new.queue, new.payload);
+            if let Some((holder, end)) = self.locks.get(&lock)
+                && self.now < *end
+            {
+                let holder = TaskId::new(holder.to_string()).unwrap();
+                return Receipt::Duplicate { holder };
+            }
+            self.locks
+                .insert(lock, (new.id, due.saturating_add(Duration::from_secs(ttl))));
+        }
+        self.used.insert(new.queue);
+        self.store(new, due)
+    }
+
+    fn store(&mut self, new: &New, due: Timestamp) -> Receipt {
+        let (place, at, next_process_at) = if due > self.now {
+            (Place::Scheduled, due, Some(due))
+        } else if let Some(group) = new.group {
+            (Place::Group(group), self.now, None)
+        } else {
+            (
+                Place::Pending { since: self.now },
+                Timestamp::EPOCH,
+                Some(self.now),
+            )
+        };
+        self.tasks.push(Task {
+            new: new.clone(),
+            place,
+            at,
+            order: 0,
+            holds_lock: new.unique.is_some(),
+            retried: 0,
+            error: String::new(),
+            failed_at: None,
+            completed_at: None,
+            result: None,
+            lost: 0,
+        });
+        self.put(self.tasks.len() - 1, place, at);
+        Receipt::Accepted {
+            state: place.state(),
+            next_process_at,
+        }
+    }
+
+    fn dequeue(&mut self, queues: &[usize], max: usize) -> Answer {
+        let mut taken = Vec::new();
+        for queue in queues.iter().filter(|queue| !self.paused.contains(queue)) {
+            let pending = self.listed(*queue, |place| matches!(place, Place::Pending { .. }));
+            taken.extend(pending.into_iter().take(max - taken.len()));
+        }
+        for task in &taken {
+            let lease = self.leases.len();
+            let new = &self.tasks[*task].new;
+            self.leases.push((new.queue, new.id));
+            self.put(
+                *task,
+                Place::Active {
+                    lease,
+                    started: false,
+                    cancel: false,
+                },
+                self.now.saturating_add(LEASE),
+            );
+        }
+        let name = |task: usize| (self.tasks[task].new.queue, self.tasks[task].new.id.to_string());
+        Answer::Taken(taken.into_iter().map(name).collect())
+    }
+
+    /// The task of a lease, if it is still held.
+    fn holder(&self, lease: usize) -> Option<usize> {
+        let number = lease % self.leases.len().max(1);
+        let (queue, id) = *self.leases.get(number)?;
+        let found = self.find(queue, id)?;
+        let holds = |place| matches!(place, Place::Active { lease, .. } if lease == number);
+        holds(self.tasks[found].place).then_some(found)
+    }
+
+    fn extend(&mut self, lease: usize) -> Answer {
+        if self.leases.is_empty() {
+            return Answer::Nothing;
+        }
+        let end = self.now.saturating_add(LEASE);
+        let Some(task) = self.holder(lease) else {
+            return Answer::Extended(None);
+        };
+        let task = &mut self.tasks[task];
+        (task.at, task.lost) = (end, 0);
+        let Place::Active { started, cancel, .. } = &mut task.place else {
+            unreachable!("it is held");
+        };
+        *started = true;
+        Answer::Extended(Some((end, *cancel)))
+    }
+
+    fn settle(&mut self, number: usize, settlement: &Settlement) {
+        let now = self.now;
+        let second = Timestamp::from_unix_seconds(now.unix_seconds());
+        let task = &mut self.tasks[number];
+        let queue = task.new.queue;
+        task.lost = match settlement {
+            Settlement::Requeue { lost: true } => task.lost + 1,
+            _ => 0,
+        };
+        if let Settlement::Retry { error, .. } | Settlement::Archive { error } = settlement {
+            (task.error, task.failed_at) = (error.clone(), Some(second));
+        }
+        match settlement {
+            Settlement::Done { result } if task.new.retention > 0 => {
+                task.result = result.as_ref().map(|bytes| bytes[0]).or(task.result);
+                task.completed_at = Some(second);
+                let until = second.saturating_add(Duration::from_secs(task.new.retention));
+                self.release(number);
+                self.put(number, Place::Completed, until);
+                self.count(queue, false);
+            }
+            Settlement::Done { .. } | Settlement::Drop => {
+                self.delete(number);
+                self.count(queue, false);
+            }
+            Settlement::Retry {
+                delay, is_failure, ..
+            } => {
+                task.retried += u32::from(*is_failure);
+                self.put(number, Place::Retry, now.saturating_add(*delay));
+                if *is_failure {
+                    self.count(queue, true);
+                }
+            }
+            Settlement::Snooze { delay } => self.put(number, Place::Scheduled, now.saturating_add(*delay)),
+            Settlement::Archive { .. } => {
+                self.put(number, Place::Archived, second);
+                self.count(queue, true);
+            }
+            Settlement::Requeue { .. } => {
+                self.put_pending(number);
+                // Before all others.
+                self.tasks[number].order *= -1;
+            }
+        }
+    }
+
+    fn count(&mut self, queue: usize, is_failure: bool) {
+        for day in [self.now.unix_seconds().div_euclid(DAY), -1] {
+            let (processed, failed) = self.attempts.entry((queue, day)).or_default();
+            *processed += 1;
+            *failed += u64::from(is_failure);
+        }
+    }
+
+    fn forward(&mut self, queue: usize) -> Answer {
+        let is_waiting = |place: &Place| matches!(place, Place::Scheduled | Place::Retry);
+        let due: Vec<usize> = self
+            .listed(queue, is_waiting)
+            .into_iter()
+            .filter(|task| self.tasks[*task].at <= self.now)
+            .collect();
+        for task in &due {
+            match self.tasks[*task].new.group {
+                Some(group) if self.tasks[*task].place == Place::Scheduled => {
+                    self.put(*task, Place::Group(group), self.now);
+                }
+                _ => self.put_pending(*task),
+            }
+        }
+        let next_due = self
+            .listed(queue, is_waiting)
+            .first()
+            .map(|task| self.tasks[*task].at);
+        Answer::Forwarded {
+            moved: due.len(),
+            next_due,
+            more: false,
+        }
+    }
+
+    fn expired(&self, queue: usize) -> Vec<usize> {
+        let active = self.listed(queue, is_active);
+        active
+            .into_iter()
+            .filter(|task| self.tasks[*task].at <= self.now)
+            .collect()
+    }
+
+    fn purge(&mut self, queue: usize, limit: usize) -> Answer {
+        let (mut completed, mut archived) = (0, 0);
+        loop {
+            let kept = self.listed(queue, |place| *place == Place::Completed);
+            let old = self.listed(queue, |place| *place == Place::Archived);
+            let outdated = kept.first().filter(|task| self.tasks[**task].at <= self.now);
+            let too_old = old
+                .first()
+                .filter(|task| self.tasks[**task].at <= self.now.saturating_sub(ARCHIVE_AGE));
+            let Some(task) = outdated.or(too_old) else {
+                return Answer::Purged {
+                    completed,
+                    archived,
+                    more: false,
+                };
+            };
+            if completed + archived == limit {
+                return Answer::Purged {
+                    completed,
+                    archived,
+                    more: true,
+                };
+            }
+            match outdated.is_some() {
+                true => completed += 1,
+                false => archived += 1,
+            }
+            self.delete(*task);
+        }
+    }
+
+    fn seal(
+        &mut self,
+        queue: usize,
+        group: u8,
+        grace: u64,
+        max_delay: Option<u64>,
+        max_size: Option<usize>,
+    ) -> Answer {
+        let waiting = self.listed(queue, |place| *place == Place::Group(group));
+        let (Some(oldest), Some(newest)) = (waiting.first(), waiting.last()) else {
+            return Answer::Sealed(None);
+        };
+        let has_waited = |task: &usize, seconds| {
+            self.tasks[*task].at <= self.now.saturating_sub(Duration::from_secs(seconds))
+        };
+        let is_ready = max_size.is_some_and(|size| waiting.len() >= size)
+            || max_delay.is_some_and(|delay| has_waited(oldest, delay))
+            || has_waited(newest, grace);
+        if !is_ready {
+            return Answer::Sealed(None);
+        }
+        let deadline = self.now.saturating_add(SET_TIME);
+        let mut ids = Vec::new();
+        for task in waiting.into_iter().take(max_size.unwrap_or(usize::MAX)) {
+            ids.push(self.tasks[task].new.id.to_string());
+            self.tasks[task].place = Place::Set(self.sets.len());
+        }
+        self.sets.push(Set { queue, deadline });
+        Answer::Sealed(Some((ids, deadline)))
+    }
+
+    fn finish_set(&mut self, number: usize, merged: &New) -> Answer {
+        if self.sets.is_empty() {
+            return Answer::Nothing;
+        }
+        let number = number % self.sets.len();
+        let queue = self.sets[number].queue;
+        if self
+            .listed(queue, |place| *place == Place::Set(number))
+            .is_empty()
+        {
+            return Answer::Merged(None);
+        }
+        let merged = New {
+            queue,
+            ..merged.clone()
+        };
+        let receipt = self.enqueue(&merged);
+        if matches!(receipt, Receipt::Accepted { .. }) {
+            while let Some(task) = self.listed(queue, |place| *place == Place::Set(number)).first() {
+                self.delete(*task);
+            }
+        }
+        Answer::Merged(Some(receipt))
+    }
+
+    fn reclaim(&mut self, queue: usize) -> Answer {
+        let mut reclaimed = BTreeSet::new();
+        for task in self.listed(queue, |place| matches!(place, Place::Set(_))) {
+            let task = &mut self.tasks[task];
+            if let Place::Set(number) = task.place
+                && self.sets[number].deadline <= self.now
+            {
+                reclaimed.insert(number);
+                task.place = Place::Group(task.new.group.unwrap());
+            }
+        }
+        Answer::Count(reclaimed.len())
+    }
+
+    pub(crate) fn view(&self) -> Vec<Option<View>> {
+        (0..QUEUES)
+            .map(|queue| self.used.contains(&queue).then(|| self.view_of(queue)))
+            .collect()
+    }
+
+    fn view_of(&self, queue: usize) -> View {
+        let mut groups = BTreeSet::new();
+        let mut counts = vec![0; TaskState::ALL.len()];
+        for task in self.listed(queue, |place| !matches!(place, Place::Set(_))) {
+            let place = self.tasks[task].place;
+            counts[TaskState::ALL
+                .iter()
+                .position(|state| *state == place.state())
+                .unwrap()] += 1;
+            if let Place::Group(group) = place {
+                groups.insert(group);
+            }
+        }
+        let mut lists: Vec<Vec<Shown>> = TaskState::ALL[..6]
+            .iter()
+            .map(|state| self.list(queue, *state))
+            .collect();
+        for group in &groups {
+            lists.push(self.shown(self.listed(queue, |place| *place == Place::Group(*group))));
+        }
+        let pending = self.listed(queue, |place| matches!(place, Place::Pending { .. }));
+        let attempts = |day| self.attempts.get(&(queue, day)).copied().unwrap_or_default();
+        let (today, ever) = (attempts(self.now.unix_seconds().div_euclid(DAY)), attempts(-1));
+        View {
+            lists,
+            groups: groups.iter().map(|group| format!("group-{group}")).collect(),
+            counts,
+            attempts: [today.0, today.1, ever.0, ever.1],
+            is_paused: self.paused.contains(&queue),
+            oldest: pending.first().and_then(|task| match self.tasks[*task].place {
+                Place::Pending { since } => Some(since),
+                _ => None,
+            }),
+        }
+    }
+
+    fn list(&self, queue: usize, state: TaskState) -> Vec<Shown> {
+        let mut listed = self.listed(queue, |place| place.state() == state);
+        if state == TaskState::Active {
+            listed.sort_by_key(|task| self.tasks[*task].order);
+        }
+        self.shown(listed)
+    }
+
+    fn shown(&self, tasks: Vec<usize>) -> Vec<Shown> {
+        let one = |task: usize| {
+            let task = &self.tasks[task];
+            let state = task.place.state();
+            Shown {
+                id: task.new.id.to_string(),
+                state,
+                payload: task.new.payload,
+                next: match state {
+                    TaskState::Pending => Some(self.now),
+                    TaskState::Scheduled | TaskState::Retry => Some(task.at),
+                    _ => None,
+                },
+                result: task.result,
+                is_orphaned: state == TaskState::Active && task.at <= self.now,
+                retried: task.retried,
+                error: task.error.clone(),
+                failed_at: task.failed_at,
+                completed_at: task.completed_at,
+            }
+        };
+        tasks.into_iter().map(one).collect()
+    }
+}
+
+fn is_active(place: &Place) -> bool {
+    matches!(place, Place::Active { .. })
+}
+
+impl Place {
+    fn state(&self) -> TaskState {
+        match self {
+            Place::Pending { .. } => TaskState::Pending,
+            Place::Active { .. } => TaskState::Active,
+            Place::Scheduled => TaskState::Scheduled,
+            Place::Retry => TaskState::Retry,
+            Place::Archived => TaskState::Archived,
+            Place::Completed => TaskState::Completed,
+            Place::Group(_) | Place::Set(_) => TaskState::Aggregating,
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What the tests share.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use asynq_core::Clock;
+use asynq_sqlite::SqliteBroker;
+
+/// A folder that is deleted when it is dropped.
+pub(crate) struct TempDir(PathBuf);
+
+impl TempDir {
+    pub(crate) fn new() -> Self {
+        let name = format!("asynq-sqlite-{}", uuid::Uuid::new_v4());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        TempDir(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.0.join("tasks.db")
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+thread_local! {
+    static DIRS: std::cell::RefCell<Vec<TempDir>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// A folder that is deleted when the test ends: each test has a thread of its own.
+pub(crate) fn dir_of_this_test() -> PathBuf {
+    let dir = TempDir::new();
+    let path = dir.path().to_owned();
+    DIRS.with_borrow_mut(|dirs| dirs.push(dir));
+    path
+}
+
+/// A broker with a new file that is deleted when the test ends.
+pub(crate) async fn broker(clock: Arc<dyn Clock>) -> SqliteBroker {
+    SqliteBroker::builder(dir_of_this_test().join("tasks.db"))
+        .clock(clock)
+        .open()
+        .await
+        .unwrap()
+}
