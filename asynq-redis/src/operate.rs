@@ -339,7 +339,8 @@ impl RedisBroker {
         for id in ids {
             call.key(keys.task(id)).arg(id.as_str());
         }
-        let mut items = Items::of(OPERATION, self.call_idempotent(OPERATION, queue, call).await?)?;
+        // Repeated by itself it would find that its own tasks are gone.
+        let mut items = Items::of(OPERATION, self.call_once(OPERATION, queue, call).await?)?;
         let mut applied = Vec::with_capacity(items.len());
         while !items.is_empty() {
             applied.push(read_applied(&items.text()?));
