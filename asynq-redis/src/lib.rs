@@ -44,6 +44,7 @@ mod keys;
 mod lease;
 mod maintain;
 mod operate;
+mod part;
 mod presence;
 mod reconcile;
 mod reply;
