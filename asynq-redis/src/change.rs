@@ -87,6 +87,9 @@ impl RedisBroker {
             return Err(corrupt(OPERATION, queue, reason));
         };
         let has_lock = old_lock.is_some();
+        // The others have no time.
+        let has_time = matches!(state, TaskState::Scheduled | TaskState::Retry);
+        let when = change.process_at.filter(|_| has_time);
         // Without a lock its place among the keys is filled.
         call.key(from.task(id))
             .key(from_list)
@@ -102,13 +105,13 @@ impl RedisBroker {
             .arg(read.bytes)
             .arg(state.as_str())
             .arg(wire::encode_task(&message))
-            .arg(change.process_at.map(when_argument).unwrap_or_default())
+            .arg(when.map(when_argument).unwrap_or_default())
             .arg(group.map(|group| group.to_string()).unwrap_or_default())
             .arg(if has_lock { "1" } else { "" });
         if target != queue {
             self.publish(target).await?;
         }
-        let mut items = Items::of(OPERATION, self.call_idempotent(OPERATION, queue, call).await?)?;
+        let mut items = Items::of(OPERATION, self.call_once(OPERATION, queue, call).await?)?;
         Ok(match items.integer()? {
             1 => Some(Changed::Done),
             -1 => Some(Changed::BeingMerged),

@@ -12,6 +12,14 @@
 //!
 //! Redis 6.2 or newer, or Valkey; one server, not yet a cluster. Idle servers are woken by client tracking.
 //!
+//! # Users who may only read
+//!
+//! An [`Inspector`](asynq_core::Inspector) that only looks needs no right to write. With Redis 7 or newer:
+//!
+//! ```text
+//! ACL SETUSER viewer on >secret %R~asynq:* +@read +@connection +eval_ro +evalsha_ro +script|load +info +time
+//! ```
+//!
 //! # For readers of the code
 //!
 //! One file per thing a broker does (`enqueue`, `dequeue`, `finish`, …), each with its Lua scripts in `scripts/`. Key
@@ -36,6 +44,7 @@ mod keys;
 mod lease;
 mod maintain;
 mod operate;
+mod part;
 mod presence;
 mod reconcile;
 mod reply;

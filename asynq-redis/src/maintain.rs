@@ -118,6 +118,19 @@ impl RedisBroker {
         reply::ok(operation, Some(queue), answer)
     }
 
+    /// One call about one queue, which is not sent again when no answer came.
+    pub(crate) async fn call_once(
+        &self,
+        operation: &'static str,
+        queue: &QueueName,
+        call: Call,
+    ) -> Result<Value, BrokerError> {
+        let mut batch = Batch::new(operation);
+        batch.call(call);
+        let answer = self.send(&batch).await?.into_iter().next().unwrap_or_default();
+        reply::ok(operation, Some(queue), answer)
+    }
+
     async fn read_expired(
         &self,
         queue: &QueueName,

@@ -1,18 +1,17 @@
 //! Acts on tasks: goes through lists and does something to what it finds.
 
-use std::collections::HashSet;
-
 use async_trait::async_trait;
 use asynq_core::broker::{
     Action, Applied, Change, Changed, DayCount, Filter, GroupSize, Operate, QueueDeletion, ScheduleEntry,
     ScheduleEvent, StepReport, TaskList, TaskPage,
 };
-use asynq_core::{BrokerError, Cursor, Now, Page, QueueName, TaskId, TaskInfo, Timestamp};
+use asynq_core::{BrokerError, Cursor, Now, Page, QueueName, TaskId};
 
 use crate::broker::RedisBroker;
 use crate::cursor::Place;
-use crate::inspect::{list_of, read_task};
+use crate::inspect::list_of;
 use crate::keys::{self, QueueKeys};
+use crate::part::{Found, Part, read_part};
 use crate::reply::Items;
 use crate::script::{self, Batch, Call};
 
@@ -143,97 +142,6 @@ impl Operate for RedisBroker {
     }
 }
 
-/// A part of a list as it was read.
-struct Part {
-    is_list: bool,
-    total: u64,
-    /// How many come before.
-    before: usize,
-    examined: usize,
-    has_more: bool,
-    last_score: String,
-    last_id: String,
-    found: Vec<Found>,
-    /// The numbers of those examined that are in the list no more.
-    gone: Vec<usize>,
-    /// By what its place was found.
-    earlier: Vec<String>,
-}
-
-struct Found {
-    /// Which of those examined, from 1.
-    number: usize,
-    id: String,
-    score: String,
-    since: Option<Timestamp>,
-    /// Nothing if only the ids were read.
-    task: Option<TaskInfo>,
-}
-
-impl Part {
-    /// Ends the part at the last task that is given.
-    fn end_at_last_found(&mut self) {
-        if let Some(last) = self.found.last() {
-            self.has_more = true;
-            self.examined = last.number;
-            self.last_score = last.score.clone();
-            self.last_id = last.id.clone();
-        }
-    }
-
-    /// Notes which tasks have left the list.
-    fn forget(&mut self, meant: &[TaskId], applied: &[Applied]) {
-        let has_left = |applied: &Applied| matches!(applied, Applied::Done | Applied::NotFound);
-        let gone: HashSet<&str> = meant
-            .iter()
-            .zip(applied)
-            .filter(|(_, applied)| has_left(applied))
-            .map(|(id, _)| id.as_str())
-            .collect();
-        let is_gone = |found: &&Found| gone.contains(found.id.as_str());
-        self.gone = self
-            .found
-            .iter()
-            .filter(is_gone)
-            .map(|found| found.number)
-            .collect();
-    }
-
-    fn next(&self) -> Option<Cursor> {
-        if !self.has_more {
-            return None;
-        }
-        let place = if self.is_list {
-            Place::List {
-                before: self.before + self.examined - self.gone.len(),
-                landmarks: self.landmarks(),
-            }
-        } else {
-            Place::Set {
-                score: self.last_score.clone(),
-                id: self.last_id.clone(),
-            }
-        };
-        Some(place.to_cursor())
-    }
-
-    /// Some that come before what follows, the nearest first.
-    fn landmarks(&self) -> Vec<String> {
-        let mut landmarks = Vec::new();
-        if self.examined > 0 && !self.gone.contains(&self.examined) {
-            landmarks.push(self.last_id.clone());
-        }
-        let mut left: Vec<&Found> = self.found.iter().collect();
-        left.retain(|found| found.number < self.examined && !self.gone.contains(&found.number));
-        let some = [left.last(), left.get(left.len() / 2), left.first()];
-        landmarks.extend(some.into_iter().flatten().map(|found| found.id.clone()));
-        landmarks.extend(self.earlier.iter().cloned());
-        landmarks.dedup();
-        landmarks.truncate(4);
-        landmarks
-    }
-}
-
 impl RedisBroker {
     async fn read_part(
         &self,
@@ -339,7 +247,8 @@ impl RedisBroker {
         for id in ids {
             call.key(keys.task(id)).arg(id.as_str());
         }
-        let mut items = Items::of(OPERATION, self.call_idempotent(OPERATION, queue, call).await?)?;
+        // Repeated by itself it would find that its own tasks are gone.
+        let mut items = Items::of(OPERATION, self.call_once(OPERATION, queue, call).await?)?;
         let mut applied = Vec::with_capacity(items.len());
         while !items.is_empty() {
             applied.push(read_applied(&items.text()?));
@@ -359,61 +268,6 @@ impl RedisBroker {
         }
         self.send_all("cancel", &batch).await
     }
-}
-
-fn read_part(
-    queue: &QueueName,
-    is_list: bool,
-    wants_tasks: bool,
-    mut items: Items,
-) -> Result<Part, BrokerError> {
-    let mut part = Part {
-        is_list,
-        total: items.count()? as u64,
-        before: items.count()?,
-        examined: items.count()?,
-        has_more: items.integer()? == 1,
-        last_score: items.text()?,
-        last_id: items.text()?,
-        found: Vec::new(),
-        gone: Vec::new(),
-        earlier: Vec::new(),
-    };
-    while !items.is_empty() {
-        let number = items.count()?;
-        let score = items.text()?;
-        let task = if wants_tasks {
-            match read_task(queue, &mut items)? {
-                Ok(task) => Some(task),
-                // It cannot be shown, nor be known to pass.
-                Err(_) => continue,
-            }
-        } else {
-            None
-        };
-        let id = match &task {
-            Some(task) => task.id().as_str().to_owned(),
-            None => items.text()?,
-        };
-        part.found.push(Found {
-            number,
-            id,
-            since: read_since(is_list, &score),
-            score,
-            task,
-        });
-    }
-    Ok(part)
-}
-
-/// Nanoseconds for those in a list, seconds for those in a set.
-fn read_since(is_list: bool, text: &str) -> Option<Timestamp> {
-    if is_list {
-        let nanos: i64 = text.parse().ok()?;
-        return Some(Timestamp::from_unix_micros(nanos / 1_000));
-    }
-    let seconds: f64 = text.parse().ok()?;
-    Some(Timestamp::from_unix_micros((seconds * 1e6) as i64))
 }
 
 fn read_applied(code: &str) -> Applied {

@@ -337,3 +337,19 @@ async fn a_user_who_may_only_read_can_look_at_everything() {
     let refused = viewer.delete_task(&q, &id("a")).await.unwrap_err();
     assert!(refused.to_string().contains("refused access"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_user_who_may_not_send_scripts_that_only_read_can_look_too() {
+    let server = RedisServer::start_with(RedisOptions::default());
+    let mut subject = Subject::at(&server.url()).await;
+    enqueue(&subject, [task("a"), task("b")]).await;
+    let _: () = subject
+        .raw("ACL SETUSER operator on >secret ~asynq:* +@all -evalsha_ro -eval_ro")
+        .await;
+    let url = server.url().replace("redis://", "redis://operator:secret@");
+    let operator = Inspector::new(RedisBroker::connect(&url).await.unwrap());
+
+    let search = operator.search(&queue("q"), TaskList::Pending).collect().await;
+
+    assert_eq!(search.unwrap().len(), 2);
+}

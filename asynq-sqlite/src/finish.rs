@@ -121,20 +121,24 @@ fn claimed<'q>(sql: &'static str, finish: &Finish, now: Timestamp) -> Query<'q, 
     bind_claim(sqlx::query(sql), finish, now)
 }
 
+/// The latest end of a lease with which a claim holds.
+fn latest(claim: Claim, now: Timestamp) -> Timestamp {
+    match claim {
+        Claim::Holder => Timestamp::MAX,
+        Claim::Expired => now,
+    }
+}
+
 fn bind_claim<'q>(
     query: Query<'q, Sqlite, SqliteArguments>,
     finish: &Finish,
     now: Timestamp,
 ) -> Query<'q, Sqlite, SqliteArguments> {
-    let latest = match finish.claim {
-        Claim::Holder => Timestamp::MAX,
-        Claim::Expired => now,
-    };
     query
         .bind(finish.key.queue.as_str())
         .bind(finish.key.id.as_str())
         .bind(i64::from(finish.key.nonce))
-        .bind(latest.unix_micros())
+        .bind(latest(finish.claim, now).unix_micros())
 }
 
 /// How many tasks one statement deletes. There is a statement for each of these numbers, prepared once.
@@ -152,7 +156,7 @@ fn delete_statement(rows: usize) -> String {
             SELECT tasks.number FROM claims CROSS JOIN asynq_tasks AS tasks
             WHERE tasks.queue = claims.queue AND tasks.id = claims.id AND tasks.state = 'active'
             AND tasks.nonce = claims.nonce AND tasks.at <= claims.latest)
-        RETURNING queue, id, unique_key",
+        RETURNING queue, id, nonce, at, unique_key",
         vec![ONE; rows].join(", ")
     )
 }
@@ -182,15 +186,23 @@ async fn delete_all(
     let rows = query.fetch_all(&mut *connection).await?;
     let mut deleted = HashMap::new();
     for row in &rows {
-        let key = (row.try_get::<&str, _>(0)?, row.try_get::<&str, _>(1)?);
-        deleted.insert(key, row.try_get::<Option<&str>, _>(2)?);
+        let task = (row.try_get::<&str, _>(0)?, row.try_get::<&str, _>(1)?);
+        let lease = (row.try_get::<i64, _>(2)?, row.try_get::<i64, _>(3)?);
+        deleted.insert(task, (lease, row.try_get::<Option<&str>, _>(4)?));
     }
     let mut answers = Vec::with_capacity(finishes.len());
     for finish in finishes {
-        // Of two finishes of the same task the first was carried out.
-        let lock = deleted.remove(&(finish.key.queue.as_str(), finish.key.id.as_str()));
-        answers.push(answer(lock.is_some()));
-        release_lock(connection, finish, lock.flatten()).await?;
+        // Several may be of one task: those of earlier holders are refused, and of the same holder the first is
+        // carried out.
+        let task = (finish.key.queue.as_str(), finish.key.id.as_str());
+        let holds = |((nonce, at), _): &(_, _)| {
+            *nonce == i64::from(finish.key.nonce) && *at <= latest(finish.claim, now).unix_micros()
+        };
+        let settled = deleted.get(&task).is_some_and(holds);
+        if settled && let Some((_, unique_key)) = deleted.remove(&task) {
+            release_lock(connection, finish, unique_key).await?;
+        }
+        answers.push(answer(settled));
     }
     Ok(answers)
 }

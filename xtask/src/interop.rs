@@ -8,7 +8,7 @@ use crate::step::{Result, cargo_command, run};
 
 const NO_GO: &str = "\
 Go is not installed, and without it there is nothing to compare with.
-Install Go 1.24 or later (https://go.dev/dl, or the package golang), or put it on the PATH.
+Install Go 1.24 or later, such as with the package golang of your system, or put it on the PATH.
 Its module proxy or a filled module cache must be within reach too: interop/go.mod names the versions.";
 
 pub(crate) fn interop(args: &[String]) -> Result {

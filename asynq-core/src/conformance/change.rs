@@ -136,6 +136,25 @@ pub async fn a_pending_task_stays_in_its_place_when_its_time_has_come(subject: &
     assert_eq!(subject.listed(TaskState::Pending).await, ["a", "b"]);
 }
 
+pub async fn a_grouped_task_keeps_its_place_when_its_time_has_come(subject: &InspectorSubject) {
+    subject.must_enqueue(task("a").group("g")).await;
+    subject.advance(secs(5));
+    subject.must_enqueue(task("b").group("g")).await;
+
+    subject.change("a", time(When::In(secs(0)))).await.unwrap();
+
+    let list = crate::broker::TaskList::Group(group("g"));
+    let tasks = subject
+        .inspector
+        .list(&default_queue(), &list, ALL)
+        .await
+        .unwrap();
+    assert_eq!(
+        tasks.iter().map(|task| task.id().as_str()).collect::<Vec<_>>(),
+        ["a", "b"]
+    );
+}
+
 pub async fn a_task_moves_to_another_queue_in_its_state(subject: &InspectorSubject) {
     subject.one_of_each().await;
 

@@ -365,6 +365,7 @@ macro_rules! inspector_conformance {
                 the_time_of_a_waiting_task_can_be_changed,
                 a_task_whose_time_is_now_is_forwarded,
                 a_pending_task_stays_in_its_place_when_its_time_has_come,
+                a_grouped_task_keeps_its_place_when_its_time_has_come,
                 a_task_moves_to_another_queue_in_its_state,
                 a_completed_task_stays_in_its_queue,
                 a_task_does_not_move_to_a_queue_that_has_its_id,

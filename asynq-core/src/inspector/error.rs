@@ -34,7 +34,7 @@ pub enum InspectError {
         reason: &'static str,
     },
     /// That can be done to no task of this list.
-    #[error("tasks cannot be told to {action} while they are {}: {}", list.state(), why_not(*action, list.state()))]
+    #[error("cannot {action} tasks that are {}: {}", list.state(), why_not(*action, list.state()))]
     WrongList {
         /// What was asked.
         action: Action,

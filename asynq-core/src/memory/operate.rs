@@ -19,6 +19,8 @@ use super::{MemoryBroker, whole_second};
 /// How many tasks one call looks at: others get their turn at the lock.
 const TASKS_PER_CALL: usize = 500;
 const ARCHIVE_SIZE: usize = 10_000;
+/// How many tasks of a list stand for all of it, as in Go asynq.
+const SAMPLE: usize = 20;
 /// Where deleting a queue goes on: at what is left.
 const REST: &str = "rest";
 
@@ -174,9 +176,7 @@ impl Operate for MemoryBroker {
         let Some(tasks) = state.queues.get(queue) else {
             return Ok(0);
         };
-        let sample: Vec<usize> = tasks.tasks.values().take(100).map(Record::size).collect();
-        let average = sample.iter().sum::<usize>() / sample.len().max(1);
-        Ok((average * tasks.tasks.len()) as u64)
+        Ok(tasks.lists().map(|list| tasks.size_of(list)).sum::<usize>() as u64)
     }
 
     async fn history(&self, queue: &QueueName, days: usize) -> Result<Vec<DayCount>, BrokerError> {
@@ -276,6 +276,27 @@ impl Queue {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let part = list.range((after, Bound::Unbounded)).take(limit);
         (list.len() as u64, part.map(|(slot, id)| own(slot, id)).collect())
+    }
+
+    fn lists(&self) -> impl Iterator<Item = &List> {
+        let lists = [
+            &self.pending,
+            &self.active,
+            &self.scheduled,
+            &self.retry,
+            &self.archived,
+            &self.completed,
+        ];
+        lists.into_iter().chain(self.groups.values())
+    }
+
+    /// About how many bytes its tasks take, from a sample of them.
+    fn size_of(&self, list: &List) -> usize {
+        let sample = list.values().take(SAMPLE).filter_map(|id| self.tasks.get(id));
+        let (count, bytes) = sample.fold((0, 0), |(count, bytes), record| {
+            (count + 1, bytes + record.size())
+        });
+        bytes * list.len() / count.max(1)
     }
 
     fn apply(&mut self, action: Action, id: &TaskId, now: Timestamp) -> Applied {

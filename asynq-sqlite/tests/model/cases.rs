@@ -40,3 +40,25 @@ fn a_task_that_was_put_back_is_listed_behind_one_that_was_taken_out_before_it() 
         take(),
     ]));
 }
+
+/// Finishes that delete share a statement. The answer to an earlier holder is its own, not that of the present one.
+#[test]
+fn an_earlier_holder_in_the_same_call_is_refused() {
+    let done = || Settlement::Done { result: None };
+    let take = || Operation::Dequeue {
+        queues: vec![0],
+        max: 1,
+    };
+
+    block_on(run(&[
+        Operation::Enqueue(vec![new(0)]),
+        take(),
+        Operation::Finish {
+            finishes: vec![(0, Settlement::Requeue { lost: false })],
+        },
+        take(),
+        Operation::Finish {
+            finishes: vec![(0, done()), (1, done()), (1, done())],
+        },
+    ]));
+}
