@@ -55,13 +55,16 @@ pub(crate) fn ci() -> Result {
 fn features() -> Result {
     let check = |package: &str, features: &str| {
         cargo([
-            "check",
+            "clippy",
             "--quiet",
             "--package",
             package,
             "--no-default-features",
             "--features",
             features,
+            "--",
+            "-D",
+            "warnings",
         ])
     };
     check("asynq-core", "")?;

@@ -354,4 +354,5 @@ pub struct ScheduleEvent {
 }
 
 /// One day.
+#[cfg(feature = "memory")]
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
