@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use asynq_core::BrokerError;
-use asynq_core::broker::Broker;
+use asynq_core::broker::{Broker, Operate};
+use asynq_core::{BrokerError, Inspector};
 
 /// Connects to the broker that a URL names.
 ///
@@ -27,6 +27,31 @@ use asynq_core::broker::Broker;
 /// # }
 /// ```
 pub async fn connect(url: &str) -> Result<Arc<dyn Broker>, BrokerError> {
+    Ok(open(url).await?)
+}
+
+/// An [`Inspector`] of what the broker that a URL names keeps. URLs and errors as for [`connect`].
+///
+/// ```no_run
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let inspector = asynq_server::inspect("redis://127.0.0.1:6379").await?;
+/// for queue in inspector.queues().await? {
+///     println!("{queue}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub async fn inspect(url: &str) -> Result<Inspector, BrokerError> {
+    Ok(Inspector::from_shared(open(url).await?))
+}
+
+/// What every broker that is built in can do.
+trait Complete: Broker + Operate {}
+
+impl<B: Broker + Operate> Complete for B {}
+
+async fn open(url: &str) -> Result<Arc<dyn Complete>, BrokerError> {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     match scheme {
         "memory" => memory(),
@@ -40,32 +65,32 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Broker>, BrokerError> {
 }
 
 #[cfg(feature = "memory")]
-fn memory() -> Result<Arc<dyn Broker>, BrokerError> {
+fn memory() -> Result<Arc<dyn Complete>, BrokerError> {
     Ok(Arc::new(asynq_core::MemoryBroker::new()))
 }
 
 #[cfg(not(feature = "memory"))]
-fn memory() -> Result<Arc<dyn Broker>, BrokerError> {
+fn memory() -> Result<Arc<dyn Complete>, BrokerError> {
     Err(not_built_in("memory"))
 }
 
 #[cfg(feature = "redis")]
-async fn redis(url: &str) -> Result<Arc<dyn Broker>, BrokerError> {
+async fn redis(url: &str) -> Result<Arc<dyn Complete>, BrokerError> {
     Ok(Arc::new(asynq_redis::RedisBroker::connect(url).await?))
 }
 
 #[cfg(not(feature = "redis"))]
-async fn redis(_: &str) -> Result<Arc<dyn Broker>, BrokerError> {
+async fn redis(_: &str) -> Result<Arc<dyn Complete>, BrokerError> {
     Err(not_built_in("redis"))
 }
 
 #[cfg(feature = "sqlite")]
-async fn sqlite(url: &str) -> Result<Arc<dyn Broker>, BrokerError> {
+async fn sqlite(url: &str) -> Result<Arc<dyn Complete>, BrokerError> {
     Ok(Arc::new(asynq_sqlite::SqliteBroker::open(url).await?))
 }
 
 #[cfg(not(feature = "sqlite"))]
-async fn sqlite(_: &str) -> Result<Arc<dyn Broker>, BrokerError> {
+async fn sqlite(_: &str) -> Result<Arc<dyn Complete>, BrokerError> {
     Err(not_built_in("sqlite"))
 }
 

@@ -106,7 +106,7 @@ pub use asynq_sqlite::{EnqueueIn, SqliteBroker};
 pub use blocking::blocking;
 pub use builder::ServerBuilder;
 pub use config::{ConfigError, ErrorHandler, Failure, GroupAggregator, IntoAggregated};
-pub use connect::connect;
+pub use connect::{connect, inspect};
 pub use extract::{Attempt, FromRef, FromTask, Nothing, State, TaskParts};
 pub use mux::{Middleware, Next, PatternError, ServeMux};
 pub use server::{RunError, Server, StartError};
@@ -128,8 +128,8 @@ pub mod prelude {
     #[cfg(feature = "memory")]
     pub use asynq_core::MemoryBroker;
     pub use asynq_core::{
-        Client, Configure, Context, EnqueueError, Handler, Json, Outcome, RawTask, TaskError, TaskId,
-        TaskInfo, TaskOptions, TaskState, typed, with_retry_policy,
+        Client, Configure, Context, EnqueueError, Handler, Inspector, Json, Outcome, RawTask, TaskError,
+        TaskId, TaskInfo, TaskOptions, TaskState, typed, with_retry_policy,
     };
     #[cfg(feature = "redis")]
     pub use asynq_redis::RedisBroker;

@@ -132,10 +132,15 @@ async fn store_unique<'t>(
     if let Some(taken) = id_taken(connection, &message.queue, &message.id).await? {
         return Ok(taken);
     }
-    let unique_key = unique_key(message);
+    let unique_key = unique_key(&message.task_type, &message.payload);
     let placed = Placed::new(message, Some(&unique_key), task.placement, now, next_places);
-    let expires = placed.due.saturating_add(task.unique_ttl.unwrap_or_default());
-    if let Some(holder) = lock(connection, message, &unique_key, expires, now).await? {
+    let wanted = Lock {
+        queue: &message.queue,
+        unique_key: &unique_key,
+        holder: &message.id,
+        expires: placed.due.saturating_add(task.unique_ttl.unwrap_or_default()),
+    };
+    if let Some(holder) = lock(connection, &wanted, now).await? {
         return Ok(Receipt::Duplicate { holder });
     }
     let mut receipts = insert(connection, &[placed]).await?;
@@ -162,24 +167,39 @@ async fn id_taken(
         .transpose()
 }
 
+/// Whether a queue has a task of this id.
+pub(crate) async fn has_task(
+    connection: &mut SqliteConnection,
+    queue: &QueueName,
+    id: &TaskId,
+) -> Result<bool, sqlx::Error> {
+    Ok(id_taken(connection, queue, id).await?.is_some())
+}
+
 const LOCK: &str = "INSERT INTO asynq_locks (queue, unique_key, holder, expires) VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (queue, unique_key) DO UPDATE SET holder = excluded.holder, expires = excluded.expires
     WHERE expires <= ?5";
 const HOLDER: &str = "SELECT holder FROM asynq_locks WHERE queue = ?1 AND unique_key = ?2";
 
+/// A uniqueness lock that a task wants.
+pub(crate) struct Lock<'a> {
+    pub(crate) queue: &'a QueueName,
+    pub(crate) unique_key: &'a str,
+    pub(crate) holder: &'a TaskId,
+    pub(crate) expires: Timestamp,
+}
+
 /// Takes the lock, or says who holds it.
-async fn lock(
+pub(crate) async fn lock(
     connection: &mut SqliteConnection,
-    message: &TaskMessage,
-    unique_key: &str,
-    expires: Timestamp,
+    wanted: &Lock<'_>,
     now: Timestamp,
 ) -> Result<Option<TaskId>, sqlx::Error> {
     let locked = sqlx::query(LOCK)
-        .bind(message.queue.as_str())
-        .bind(unique_key)
-        .bind(message.id.as_str())
-        .bind(expires.unix_micros())
+        .bind(wanted.queue.as_str())
+        .bind(wanted.unique_key)
+        .bind(wanted.holder.as_str())
+        .bind(wanted.expires.unix_micros())
         .bind(now.unix_micros())
         .execute(&mut *connection)
         .await?;
@@ -187,19 +207,19 @@ async fn lock(
         return Ok(None);
     }
     let held = sqlx::query(HOLDER)
-        .bind(message.queue.as_str())
-        .bind(unique_key)
+        .bind(wanted.queue.as_str())
+        .bind(wanted.unique_key)
         .fetch_one(connection)
         .await?;
     Ok(Some(TaskId::from_stored(held.try_get::<&str, _>(0)?)))
 }
 
 /// Names the lock of all tasks of the same type and payload. Their lengths keep type and payload apart.
-fn unique_key(message: &TaskMessage) -> String {
+pub(crate) fn unique_key(task_type: &str, payload: &[u8]) -> String {
     let mut hash = Sha256::new();
-    hash.update((message.task_type.len() as u64).to_le_bytes());
-    hash.update(message.task_type.as_bytes());
-    hash.update(&message.payload);
+    hash.update((task_type.len() as u64).to_le_bytes());
+    hash.update(task_type.as_bytes());
+    hash.update(payload);
     let mut key = String::from("unique:");
     for byte in hash.finalize() {
         let _ = write!(key, "{byte:02x}");

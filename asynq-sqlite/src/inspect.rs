@@ -170,7 +170,7 @@ const IN_GROUP: &str = task_with!(
     ORDER BY at, place LIMIT ?3 OFFSET ?4"
 );
 
-fn task_info(row: &SqliteRow, now: Timestamp) -> Result<TaskInfo, Undecodable> {
+pub(crate) fn task_info(row: &SqliteRow, now: Timestamp) -> Result<TaskInfo, Undecodable> {
     let state: &str = value(row, "state")?;
     let state: TaskState = state.parse().map_err(|error| Undecodable(format!("{error}")))?;
     let at = Timestamp::from_unix_micros(value(row, "at")?);

@@ -44,15 +44,20 @@
 #![forbid(unsafe_code)]
 
 mod aggregate;
+mod apply;
 mod broker;
 mod cancel;
+mod change;
 mod config;
+mod delete_queue;
 mod dequeue;
 mod enqueue;
 mod error;
 mod finish;
 mod inspect;
 mod maintain;
+mod operate;
+mod page;
 mod presence;
 mod purge;
 mod queue;
@@ -61,6 +66,7 @@ mod row;
 mod schema;
 #[cfg(test)]
 mod statements;
+mod statistics;
 mod watch;
 mod within;
 mod writer;

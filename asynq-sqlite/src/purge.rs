@@ -42,9 +42,7 @@ impl Operation for Purge {
             .await?;
         left -= too_old;
         let surplus = self.surplus(connection).await?;
-        let too_many = self
-            .delete(connection, "archived", Timestamp::MAX, left.min(surplus))
-            .await?;
+        let too_many = self.delete_oldest(connection, left.min(surplus)).await?;
         self.forget(connection, now).await?;
         Ok(Purged {
             completed,
@@ -90,6 +88,20 @@ impl Purge {
             }
         }
         Ok(deleted.len())
+    }
+
+    /// Makes room in an archive that is too large.
+    pub(crate) async fn drop_surplus(&self, connection: &mut SqliteConnection) -> Result<usize, sqlx::Error> {
+        let surplus = self.surplus(connection).await?;
+        self.delete_oldest(connection, self.limit.min(surplus)).await
+    }
+
+    async fn delete_oldest(
+        &self,
+        connection: &mut SqliteConnection,
+        limit: usize,
+    ) -> Result<usize, sqlx::Error> {
+        self.delete(connection, "archived", Timestamp::MAX, limit).await
     }
 
     /// By how many tasks the archive is too large.

@@ -6,42 +6,53 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection};
 
 use crate::config::Config;
 use crate::{
-    aggregate, cancel, dequeue, enqueue, finish, inspect, maintain, presence, purge, queue, schema, watch,
+    aggregate, apply, cancel, change, delete_queue, dequeue, enqueue, finish, inspect, maintain, page,
+    presence, purge, queue, schema, statistics, watch,
 };
 
 fn all() -> Vec<&'static str> {
     [
         aggregate::statements(),
+        apply::statements(),
         cancel::statements(),
+        change::statements(),
+        delete_queue::statements(),
         dequeue::statements(),
         enqueue::statements(),
         finish::statements(),
         inspect::statements(),
         maintain::statements(),
+        page::statements(),
         presence::statements(),
         purge::statements(),
         queue::statements(),
         schema::statements(),
+        statistics::statements(),
         watch::statements(),
     ]
     .concat()
 }
 
 /// Texts that are not statements, or make the tables and so are carried out whenever a file is opened.
-const OTHERS: [&str; 4] = ["OPERATION", "ONE", "CREATE_VERSION", "WRITE_VERSION"];
+const OTHERS: [&str; 5] = ["OPERATION", "ONE", "REST", "CREATE_VERSION", "WRITE_VERSION"];
 
 const SOURCES: &[&str] = &[
     include_str!("aggregate.rs"),
+    include_str!("apply.rs"),
     include_str!("cancel.rs"),
+    include_str!("change.rs"),
+    include_str!("delete_queue.rs"),
     include_str!("dequeue.rs"),
     include_str!("enqueue.rs"),
     include_str!("finish.rs"),
     include_str!("inspect.rs"),
     include_str!("maintain.rs"),
+    include_str!("page.rs"),
     include_str!("presence.rs"),
     include_str!("purge.rs"),
     include_str!("queue.rs"),
     include_str!("schema.rs"),
+    include_str!("statistics.rs"),
     include_str!("watch.rs"),
 ];
 

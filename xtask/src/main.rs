@@ -14,7 +14,7 @@ const USAGE: &str = "\
 cargo xtask COMMAND
 
   test           format, lints, all tests, doc tests, documentation; installs redis-server if there is none
-  ci             what CI runs: the quickstart, then test
+  ci             what CI runs: the quickstart, test, interop
   architecture   checks ARCHITECTURE.md against the code
   bench [ARGS]   measures; `cargo xtask bench --help` tells more
   interop [ARGS] compares with the real Go asynq, which needs Go; `cargo xtask interop --help` tells more

@@ -49,7 +49,8 @@ pub(crate) fn ci() -> Result {
     step("quickstart", || {
         cargo(["run", "--quiet", "--example", "quickstart"])
     })?;
-    test()
+    test()?;
+    step("comparison with Go asynq", || crate::interop::interop(&[]))
 }
 
 fn features() -> Result {

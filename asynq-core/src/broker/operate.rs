@@ -164,7 +164,7 @@ pub struct TaskPage {
     pub tasks: Vec<TaskInfo>,
     /// How many were looked at.
     pub examined: usize,
-    /// How many there are in the list now.
+    /// How many there are in the list now; or were when the first page was read, if the broker would have to count them.
     pub total: u64,
     /// Where to go on; nothing at the end.
     pub next: Option<Cursor>,
@@ -234,7 +234,7 @@ pub struct StepReport {
     pub done: usize,
     /// How many passed the filter and were left as they are: they were gone or in another state by then.
     pub refused: usize,
-    /// How many there were in the list before.
+    /// How many there were in the list before; or before the first step, if the broker would have to count them.
     pub total: u64,
     /// Where to go on; nothing at the end.
     pub next: Option<Cursor>,

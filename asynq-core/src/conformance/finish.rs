@@ -311,6 +311,37 @@ pub async fn hundreds_of_tasks_are_finished_in_one_call(subject: &Subject) {
     assert_eq!(counted(subject).await, [1500, 0, 1500, 0]);
 }
 
+pub async fn an_earlier_holder_is_refused_also_in_the_same_call_as_the_present_one(subject: &Subject) {
+    for (round, settlement) in every_settlement().into_iter().enumerate() {
+        for is_earlier_first in [true, false] {
+            let name = format!("{round}-{is_earlier_first}");
+            let earlier = subject.enqueue_and_take(task(&name)).await;
+            // Of a batch: it is then settled together with others.
+            let other = subject.enqueue_and_take(task(&format!("{name}-other"))).await;
+            subject.settle(&earlier, requeue()).await;
+            let present = subject.take().await;
+            let mut finishes = vec![
+                finish_of(&earlier, done()),
+                finish_of(&other, done()),
+                finish_of(&present, settlement.clone()),
+            ];
+            let mut expected = vec![Finished::NotOwner, Finished::Settled, Finished::Settled];
+            if !is_earlier_first {
+                finishes.reverse();
+                expected.reverse();
+            }
+
+            let finished = subject.broker.finish(&finishes).await.unwrap();
+
+            assert_eq!(finished, expected, "{settlement:?}, {name}");
+            if matches!(settlement, Settlement::Requeue { .. }) {
+                let taken = subject.take().await;
+                subject.settle(&taken, done()).await;
+            }
+        }
+    }
+}
+
 pub async fn a_finish_in_a_queue_that_is_not_there_is_refused(subject: &Subject) {
     let mut leased = subject.enqueue_and_take(task("a")).await;
     leased.key.queue = queue("nowhere");

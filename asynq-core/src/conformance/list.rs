@@ -93,6 +93,7 @@ macro_rules! broker_conformance {
                 a_batch_of_finishes_is_answered_in_order,
                 a_batch_finishes_tasks_of_several_queues,
                 hundreds_of_tasks_are_finished_in_one_call,
+                an_earlier_holder_is_refused_also_in_the_same_call_as_the_present_one,
                 a_finish_in_a_queue_that_is_not_there_is_refused,
                 counters_of_today_start_anew_at_midnight_utc,
             }

@@ -3,8 +3,8 @@ use std::ops::Bound;
 use async_trait::async_trait;
 
 use crate::broker::{
-    Action, Applied, Change, Changed, Cursor, DAY, DayCount, Filter, GroupSize, Now, Operate, Page,
-    QueueDeletion, ScheduleEntry, ScheduleEvent, ScheduleStore, StepReport, TaskList, TaskPage,
+    Action, Applied, Change, Changed, Cursor, DayCount, Filter, GroupSize, Now, Operate, Page, QueueDeletion,
+    ScheduleEntry, ScheduleEvent, ScheduleStore, StepReport, TaskList, TaskPage,
 };
 use crate::clock::Timestamp;
 use crate::error::BrokerError;
@@ -184,7 +184,7 @@ impl Operate for MemoryBroker {
         let state = self.state();
         let tasks = state.queues.get(queue);
         let midnight = Timestamp::from_unix_seconds(now.unix_seconds().div_euclid(86_400) * 86_400);
-        let ago = |n| midnight.saturating_sub(DAY * n);
+        let ago = |n| midnight.saturating_sub(super::queue::DAY * n);
         Ok((0..days.min(90) as u32)
             .map(ago)
             .map(|day| {

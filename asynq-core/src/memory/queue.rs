@@ -14,6 +14,9 @@ use crate::names::{GroupName, TaskId};
 /// Counters of single days are kept as long as Go asynq keeps them.
 const DAYS_COUNTED: i64 = 90;
 
+/// One day.
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Where a task stands in its list. Equal times stay in the order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Slot {
@@ -309,6 +312,5 @@ impl Counters {
 }
 
 fn utc_day(time: Timestamp) -> i64 {
-    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     time.unix_seconds().div_euclid(DAY.as_secs() as i64)
 }
