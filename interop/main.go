@@ -4,6 +4,7 @@
 //	interop client      enqueues tasks read from standard input
 //	interop server      runs tasks, as their payloads say, and reports each on standard output
 //	interop scheduler   enqueues tasks periodically
+//	interop bench       takes a measure that is compared with ours
 //
 // Every answer and every report is one JSON object on one line.
 package main
@@ -79,6 +80,7 @@ func main() {
 		"client":    client,
 		"server":    server,
 		"scheduler": scheduler,
+		"bench":     bench,
 	}
 	if len(os.Args) > 1 {
 		if role, ok := roles[os.Args[1]]; ok {
@@ -89,6 +91,6 @@ func main() {
 			return
 		}
 	}
-	fmt.Fprintln(os.Stderr, "usage: interop operate | client | server | scheduler")
+	fmt.Fprintln(os.Stderr, "usage: interop operate | client | server | scheduler | bench")
 	os.Exit(2)
 }

@@ -1,10 +1,12 @@
 //! Measures the queue on Redis and SQLite. `cargo xtask bench --help` tells how.
 
+mod against;
 mod observe;
 mod report;
 mod scenarios;
 mod store;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -27,6 +29,8 @@ the median and, in brackets, the lowest and the highest.
                     waits for the disk)
   --redis URL       a Redis that may be emptied, instead of one of its own
   --list            names the measures
+  --against go      takes those measures that the real Go asynq has too for both, in turns on the
+                    same Redis, and shows the ratios; needs Go and asynq's modules
 ";
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -50,6 +54,13 @@ async fn run() -> Result<(), Error> {
         print!("{USAGE}");
         return Ok(());
     };
+    if let Some(other) = wish.against.as_deref().filter(|other| *other != "go") {
+        return Err(format!("cannot compare with {other:?}, only with go\n\n{USAGE}").into());
+    }
+    if wish.list && wish.against.is_some() {
+        against::list();
+        return Ok(());
+    }
     if wish.list {
         for (name, _, about) in SCENARIOS {
             println!("{name:<16} {about}");
@@ -57,9 +68,23 @@ async fn run() -> Result<(), Error> {
         return Ok(());
     }
     let store = Arc::new(wish.store()?);
+    if wish.against.is_some() {
+        if !store.is_redis() {
+            return Err("Go asynq knows only Redis".into());
+        }
+        let go = wish
+            .go
+            .as_deref()
+            .ok_or("run this as `cargo xtask bench`, which builds the Go program")?;
+        let setting = Setting {
+            store,
+            tasks: wish.tasks,
+        };
+        return against::compare(&setting, go, wish.repetitions, wish.json, |name| wish.wants(name)).await;
+    }
     let mut report = Report::new(wish.json);
     for (name, scenario, about) in SCENARIOS {
-        if !wish.names.is_empty() && !wish.names.iter().any(|wanted| name.starts_with(wanted.as_str())) {
+        if !wish.wants(name) {
             continue;
         }
         if REDIS_ONLY.contains(name) && !store.is_redis() {
@@ -87,6 +112,9 @@ struct Wish {
     tasks: usize,
     broker: String,
     redis: Option<String>,
+    against: Option<String>,
+    /// The program that drives Go asynq: `cargo xtask` builds it.
+    go: Option<PathBuf>,
     names: Vec<String>,
 }
 
@@ -99,6 +127,8 @@ impl Wish {
             tasks: 20_000,
             broker: "redis".into(),
             redis: None,
+            against: None,
+            go: None,
             names: Vec::new(),
         };
         while let Some(arg) = args.next() {
@@ -110,6 +140,8 @@ impl Wish {
                 "--tasks" => wish.tasks = value()?.parse::<usize>()?.max(1000),
                 "--broker" => wish.broker = value()?,
                 "--redis" => wish.redis = Some(value()?),
+                "--against" => wish.against = Some(value()?),
+                "--go" => wish.go = Some(value()?.into()),
                 "--help" | "-h" => return Ok(None),
                 option if option.starts_with('-') => {
                     return Err(format!("unknown option {option}\n\n{USAGE}").into());
@@ -118,6 +150,10 @@ impl Wish {
             }
         }
         Ok(Some(wish))
+    }
+
+    fn wants(&self, measure: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|begin| measure.starts_with(begin.as_str()))
     }
 
     fn store(&self) -> Result<Store, Error> {

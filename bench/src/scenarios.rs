@@ -12,7 +12,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use crate::Error;
-use crate::observe::{listen, observe};
+use crate::observe::{Cost, listen, observe};
 use crate::report::{Figure, figure, percentile};
 use crate::store::Setting;
 
@@ -81,7 +81,7 @@ pub(crate) const SCENARIOS: &[(&str, Scenario, &str)] = &[
     ),
     (
         "scheduled",
-        |s| Box::pin(scheduled(s)),
+        |s| Box::pin(scheduled(s, 200, Duration::from_secs(3))),
         "how late scheduled tasks start",
     ),
     ("idle", |s| Box::pin(idle(s)), "commands of an idle server"),
@@ -89,18 +89,14 @@ pub(crate) const SCENARIOS: &[(&str, Scenario, &str)] = &[
 
 const PAYLOAD: [u8; 100] = [b'x'; 100];
 
-fn task() -> RawTask {
+pub(crate) fn task() -> RawTask {
     RawTask::new("bench:task", &PAYLOAD[..])
 }
 
-async fn enqueue(setting: Setting, in_flight: usize) -> Result<Vec<Figure>, Error> {
+pub(crate) async fn enqueue(setting: Setting, in_flight: usize) -> Result<Vec<Figure>, Error> {
     let client = setting.client().await?;
     client.enqueue(task()).await?;
-    let tasks = if in_flight == 1 {
-        setting.tasks / 4
-    } else {
-        setting.tasks
-    };
+    let tasks = setting.tasks_at_once(in_flight);
     let begun = Instant::now();
     let mut answers =
         futures::stream::iter((0..tasks).map(|_| client.enqueue(task()))).buffer_unordered(in_flight);
@@ -125,7 +121,7 @@ async fn enqueue_batches(setting: Setting, size: usize) -> Result<Vec<Figure>, E
     )])
 }
 
-async fn enqueue_in_batches(client: &Client, tasks: usize, size: usize) -> Result<(), Error> {
+pub(crate) async fn enqueue_in_batches(client: &Client, tasks: usize, size: usize) -> Result<(), Error> {
     for begin in (0..tasks).step_by(size) {
         for answer in client
             .enqueue_all((begin..tasks.min(begin + size)).map(|_| task()))
@@ -166,12 +162,8 @@ impl Counter {
     }
 }
 
-async fn process(setting: Setting, concurrency: usize) -> Result<Vec<Figure>, Error> {
-    let tasks = if concurrency == 1 {
-        setting.tasks / 4
-    } else {
-        setting.tasks
-    };
+pub(crate) async fn process(setting: Setting, concurrency: usize) -> Result<Vec<Figure>, Error> {
+    let tasks = setting.tasks_at_once(concurrency);
     let broker = setting.broker().await?;
     enqueue_in_batches(&Client::from_shared(broker.clone()), tasks, 1000).await?;
     let (counter, mut done) = Counter::of(tasks);
@@ -193,23 +185,23 @@ async fn process(setting: Setting, concurrency: usize) -> Result<Vec<Figure>, Er
     let cost = before.until(&observe(redis.as_mut()).await?);
     server.shutdown().await;
 
+    Ok(throughput(tasks, elapsed.as_secs_f64(), &cost, redis.is_some()))
+}
+
+pub(crate) fn throughput(tasks: usize, seconds: f64, cost: &Cost, is_redis: bool) -> Vec<Figure> {
     let per_task = |value: f64| value / tasks as f64;
-    let mut figures = vec![figure(
-        "processed",
-        "tasks/s",
-        tasks as f64 / elapsed.as_secs_f64(),
-    )];
+    let mut figures = vec![figure("processed", "tasks/s", tasks as f64 / seconds)];
     if let Some(cpu) = cost.worker_cpu {
         figures.push(figure("CPU of the worker", "µs/task", per_task(cpu * 1e6)));
     }
-    if redis.is_some() {
+    if is_redis {
         figures.extend([
             figure("CPU of Redis", "µs/task", per_task(cost.redis_cpu * 1e6)),
             figure("script calls", "/task", per_task(cost.scripts)),
             figure("commands, in scripts too", "/task", per_task(cost.commands)),
         ]);
     }
-    Ok(figures)
+    figures
 }
 
 async fn processed(broker: &Arc<dyn Broker>) -> Result<u64, Error> {
@@ -365,7 +357,7 @@ async fn latencies(
     Ok(percentiles(&mut latencies))
 }
 
-fn percentiles(samples: &mut [f64]) -> Vec<Figure> {
+pub(crate) fn percentiles(samples: &mut [f64]) -> Vec<Figure> {
     vec![
         figure("p50", "ms", percentile(samples, 0.50)),
         figure("p95", "ms", percentile(samples, 0.95)),
@@ -373,8 +365,12 @@ fn percentiles(samples: &mut [f64]) -> Vec<Figure> {
     ]
 }
 
-async fn scheduled(setting: Setting) -> Result<Vec<Figure>, Error> {
-    const SAMPLES: usize = 200;
+/// The tasks are due evenly over a while.
+pub(crate) async fn scheduled(
+    setting: Setting,
+    samples: usize,
+    spread: Duration,
+) -> Result<Vec<Figure>, Error> {
     let (started, mut starts) = mpsc::unbounded_channel();
     let broker = setting.broker().await?;
     let clock = broker.clone();
@@ -388,29 +384,33 @@ async fn scheduled(setting: Setting) -> Result<Vec<Figure>, Error> {
     server.start().await?;
     let client = setting.client().await?;
     let mut due = std::collections::HashMap::<String, Timestamp>::new();
-    for n in 0..SAMPLES {
-        let delay = Duration::from_millis(300 + 15 * n as u64);
+    for n in 0..samples {
+        let delay = Duration::from_millis(300) + spread * n as u32 / samples as u32;
         let info = client.enqueue(task().process_in(delay)).await?;
         due.insert(
             info.id().to_string(),
             info.next_process_at.ok_or("not scheduled")?,
         );
     }
-    let mut lateness = Vec::with_capacity(SAMPLES);
-    for _ in 0..SAMPLES {
+    let mut lateness = Vec::with_capacity(samples);
+    for _ in 0..samples {
         let (id, at) = starts.recv().await.ok_or("the server ended")?;
         let due = due.get(&id).ok_or("a task that was not scheduled")?;
         lateness.push((at.unix_micros() - due.unix_micros()) as f64 / 1e3);
     }
     server.shutdown().await;
-    let earliest = percentile(&mut lateness, 0.0);
-    let mut figures = percentiles(&mut lateness);
-    figures.insert(0, figure("earliest", "ms", earliest));
-    Ok(figures)
+    Ok(lateness_of(&mut lateness))
 }
 
-async fn idle(setting: Setting) -> Result<Vec<Figure>, Error> {
-    const WHILE: Duration = Duration::from_secs(20);
+pub(crate) const EARLIEST: &str = "earliest";
+
+pub(crate) fn lateness_of(samples: &mut [f64]) -> Vec<Figure> {
+    let mut figures = vec![figure(EARLIEST, "ms", percentile(samples, 0.0))];
+    figures.extend(percentiles(samples));
+    figures
+}
+
+pub(crate) async fn idle(setting: Setting) -> Result<Vec<Figure>, Error> {
     let broker = setting.broker().await?;
     // The queue exists and is empty.
     let (counter, mut done) = Counter::of(1);
@@ -421,9 +421,16 @@ async fn idle(setting: Setting) -> Result<Vec<Figure>, Error> {
     server.start().await?;
     Client::from_shared(broker).enqueue(task()).await?;
     done.recv().await;
+    let figures = idle_commands(&setting).await;
+    server.shutdown().await;
+    figures
+}
+
+/// What is sent to Redis while nothing happens.
+pub(crate) async fn idle_commands(setting: &Setting) -> Result<Vec<Figure>, Error> {
+    const WHILE: Duration = Duration::from_secs(20);
     tokio::time::sleep(Duration::from_secs(3)).await;
     let (sent, inside) = listen(&redis::Client::open(setting.url())?, WHILE).await?;
-    server.shutdown().await;
     let per_second = |commands: &std::collections::BTreeMap<String, u64>| {
         commands.values().sum::<u64>() as f64 / WHILE.as_secs_f64()
     };

@@ -57,6 +57,11 @@ impl Drop for Store {
 }
 
 impl Setting {
+    /// How many tasks are in a measure that takes so many at once. One at a time is slow.
+    pub(crate) fn tasks_at_once(&self, at_once: usize) -> usize {
+        if at_once == 1 { self.tasks / 4 } else { self.tasks }
+    }
+
     pub(crate) fn url(&self) -> String {
         match &*self.store {
             Store::Redis(url, _) => url.clone(),

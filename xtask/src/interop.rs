@@ -14,7 +14,10 @@ Its module proxy or a filled module cache must be within reach too: interop/go.m
 pub(crate) fn interop(args: &[String]) -> Result {
     redis::ensure_server()?;
     ensure_go()?;
-    let [operator, dashboard] = build()?;
+    let folder = folder()?;
+    let dashboard = folder.join("dashboard");
+    let operator = build_operator(&folder)?;
+    go_build(Path::new("interop/dashboard"), &dashboard)?;
     let mut command = cargo_command();
     command.args(["run", "--quiet", "--package", "asynq-interop", "--"]);
     command.arg("--go").arg(operator);
@@ -26,21 +29,28 @@ fn ensure_go() -> Result {
     let output = Command::new("go").arg("version").stderr(Stdio::null()).output();
     match output {
         Ok(output) if output.status.success() => {
-            println!("found {}", String::from_utf8_lossy(&output.stdout).trim());
+            eprintln!("found {}", String::from_utf8_lossy(&output.stdout).trim());
             Ok(())
         }
         _ => Err(NO_GO.to_owned()),
     }
 }
 
-/// Builds the Go programs and says where they are.
-fn build() -> Result<[PathBuf; 2]> {
+/// Builds the program that drives the real Go asynq, and says where it is.
+pub(crate) fn operator() -> Result<PathBuf> {
+    ensure_go()?;
+    build_operator(&folder()?)
+}
+
+fn folder() -> Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    let folder = std::path::absolute(target.join("interop")).map_err(|error| error.to_string())?;
-    let programs = [folder.join("interop"), folder.join("dashboard")];
-    go_build(Path::new("interop"), &programs[0])?;
-    go_build(Path::new("interop/dashboard"), &programs[1])?;
-    Ok(programs)
+    std::path::absolute(target.join("interop")).map_err(|error| error.to_string())
+}
+
+fn build_operator(folder: &Path) -> Result<PathBuf> {
+    let program = folder.join("interop");
+    go_build(Path::new("interop"), &program)?;
+    Ok(program)
 }
 
 fn go_build(module: &Path, program: &Path) -> Result {

@@ -8,7 +8,7 @@ mod test;
 
 use std::process::ExitCode;
 
-use step::{Result, cargo};
+use step::{Result, cargo_command};
 
 const USAGE: &str = "\
 cargo xtask COMMAND
@@ -53,8 +53,14 @@ fn bench(args: &[String]) -> Result {
     if !args.iter().any(|arg| arg.starts_with("sqlite")) {
         redis::ensure_server()?;
     }
-    let fixed = ["run", "--quiet", "--release", "--package", "asynq-bench", "--"];
-    cargo(fixed.into_iter().chain(args.iter().map(String::as_str)))
+    let mut command = cargo_command();
+    command.args(["run", "--quiet", "--release", "--package", "asynq-bench", "--"]);
+    let only_tells = ["--help", "-h", "--list"];
+    let is_against_go = args.windows(2).any(|pair| pair == ["--against", "go"]);
+    if is_against_go && !args.iter().any(|arg| only_tells.contains(&arg.as_str())) {
+        command.arg("--go").arg(interop::operator()?);
+    }
+    step::run(command.args(args))
 }
 
 fn root() -> &'static std::path::Path {

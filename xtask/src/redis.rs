@@ -8,18 +8,18 @@ use crate::step::{Result, run};
 /// Makes sure that tests find a redis-server, and says what it did.
 pub(crate) fn ensure_server() -> Result {
     if std::env::var_os("ASYNQ_TEST_REDIS_URL").is_some() {
-        println!(
+        eprintln!(
             "using the Redis that ASYNQ_TEST_REDIS_URL names; the tests start one of their own where they must kill it"
         );
     }
     if let Some(version) = version() {
-        println!("found {version}");
+        eprintln!("found {version}");
         return Ok(());
     }
-    println!("no redis-server found; installing it");
+    eprintln!("no redis-server found; installing it");
     install()?;
     let version = version().ok_or("redis-server was installed but does not run")?;
-    println!("installed {version}");
+    eprintln!("installed {version}");
     Ok(())
 }
 
@@ -65,7 +65,7 @@ fn install() -> Result {
             sudo
         };
         command.args(&words[1..]).env("DEBIAN_FRONTEND", "noninteractive");
-        println!("  {}", words.join(" "));
+        eprintln!("  {}", words.join(" "));
         run(&mut command).map_err(|error| {
             format!("{error}\ninstall redis-server yourself, or set ASYNQ_TEST_REDIS_URL to a Redis that tests may empty")
         })?;
