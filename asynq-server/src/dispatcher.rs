@@ -39,6 +39,8 @@ pub(crate) async fn run(runtime: Arc<Runtime>) {
         }
         // Not inside a select: a call that is dropped leaves tasks leased that nobody runs.
         let pause = dispatcher.take_out().await;
+        // Handlers that end at once have ended then, so the next round trip is for more slots.
+        tokio::task::yield_now().await;
         if let Some(pause) = pause {
             tokio::select! {
                 biased;
