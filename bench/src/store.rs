@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use asynq_fixtures::RedisServer;
 use asynq_server::{Broker, Client, connect};
@@ -22,8 +23,12 @@ pub(crate) enum Store {
         String,
         #[allow(dead_code, reason = "kept alive")] Option<RedisServer>,
     ),
-    /// A file of our own in a folder of our own, and whether each commit waits for the disk.
-    Sqlite { folder: PathBuf, is_full: bool },
+    /// A folder of our own, whether each commit waits for the disk, and how many files there have been.
+    Sqlite {
+        folder: PathBuf,
+        is_full: bool,
+        files: AtomicUsize,
+    },
 }
 
 impl Store {
@@ -40,7 +45,12 @@ impl Store {
     pub(crate) fn sqlite(is_full: bool) -> Result<Self, Error> {
         let folder = std::env::current_dir()?.join(format!("target/bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        Ok(Store::Sqlite { folder, is_full })
+        let files = AtomicUsize::new(0);
+        Ok(Store::Sqlite {
+            folder,
+            is_full,
+            files,
+        })
     }
 
     pub(crate) fn is_redis(&self) -> bool {
@@ -65,9 +75,17 @@ impl Setting {
     pub(crate) fn url(&self) -> String {
         match &*self.store {
             Store::Redis(url, _) => url.clone(),
-            Store::Sqlite { folder, is_full } => {
+            Store::Sqlite {
+                folder,
+                is_full,
+                files,
+            } => {
+                let number = files.load(Ordering::Relaxed);
                 let durability = if *is_full { "full" } else { "normal" };
-                format!("sqlite://{}/tasks.db?durability={durability}", folder.display())
+                format!(
+                    "sqlite://{}/tasks-{number}.db?durability={durability}",
+                    folder.display()
+                )
             }
         }
     }
@@ -104,10 +122,9 @@ impl Setting {
         if let Some(mut redis) = self.redis().await? {
             redis::cmd("FLUSHDB").exec_async(&mut redis).await?;
         }
-        if let Store::Sqlite { folder, .. } = &*self.store {
-            for entry in std::fs::read_dir(folder)? {
-                std::fs::remove_file(entry?.path())?;
-            }
+        if let Store::Sqlite { files, .. } = &*self.store {
+            // Another file: the one of the last measure may still be about to be closed.
+            files.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
