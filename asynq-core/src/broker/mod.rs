@@ -39,8 +39,6 @@ pub use enqueue::{Enqueue, NewTask, Placement, Receipt};
 pub use filter::Filter;
 pub use inspect::{Inspect, Page, QueueInfo};
 pub use maintain::{Expired, ExpiredLease, Forwarded, Maintain, Purged, ReconcileCursor, Reconciled};
-#[cfg(feature = "memory")]
-pub(crate) use operate::DAY;
 pub use operate::{
     Action, Applied, Change, Changed, Cursor, DayCount, GroupSize, Operate, QueueDeletion, ScheduleEntry,
     ScheduleEvent, StepReport, TaskList, TaskPage,

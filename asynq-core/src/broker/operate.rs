@@ -1,5 +1,4 @@
 use std::fmt;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -352,6 +351,3 @@ pub struct ScheduleEvent {
     /// When.
     pub enqueued_at: Timestamp,
 }
-
-/// One day.
-pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);

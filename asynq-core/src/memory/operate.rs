@@ -1,10 +1,11 @@
 use std::ops::Bound;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::broker::{
-    Action, Applied, Change, Changed, Cursor, DAY, DayCount, Filter, GroupSize, Now, Operate, Page,
-    QueueDeletion, ScheduleEntry, ScheduleEvent, StepReport, TaskList, TaskPage,
+    Action, Applied, Change, Changed, Cursor, DayCount, Filter, GroupSize, Now, Operate, Page, QueueDeletion,
+    ScheduleEntry, ScheduleEvent, StepReport, TaskList, TaskPage,
 };
 use crate::clock::Timestamp;
 use crate::error::BrokerError;
@@ -18,6 +19,7 @@ use super::{MemoryBroker, whole_second};
 
 /// How many tasks one call looks at: others get their turn at the lock.
 const TASKS_PER_CALL: usize = 500;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const ARCHIVE_SIZE: usize = 10_000;
 /// How many tasks of a list stand for all of it, as in Go asynq.
 const SAMPLE: usize = 20;
