@@ -59,7 +59,8 @@ for i = 9, #KEYS do
     delete_task(key, string.sub(key, #task_prefix + 1))
     deleted = deleted + 1
   else
-    redis.call('DEL', key)
+    -- It may be large: its memory is freed later.
+    redis.call('UNLINK', key)
   end
 end
 return {deleted, 0}
