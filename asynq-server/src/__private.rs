@@ -9,8 +9,8 @@ use asynq_core::{DecodeError, FailureKind, IntoOutcome, Json, Outcome, Task, Tas
 #[cfg(feature = "linkme")]
 pub use linkme;
 
+pub use crate::blocking::run_blocking;
 use crate::extract::{FromRef, FromTask, TaskParts};
-pub use crate::task_handler::run_blocking;
 use crate::task_handler::{Handlers, TaskHandler};
 
 /// What a handler returns when it is called like a function.

@@ -57,16 +57,27 @@ where
             return Outcome::Retry(TaskError::new("the pool of threads is closed"));
         };
         let function = self.function.clone();
-        let hold = cx.hold();
-        let work = tokio::task::spawn_blocking(move || {
-            let _until_return = (thread, hold);
-            crate::panic::guard(|| function(cx, task).into_outcome())
-        });
-        match work.await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(panic)) => panic.into_outcome(),
-            // The runtime is shutting down and did not run it.
-            Err(error) => Outcome::Retry(TaskError::new(error)),
-        }
+        let context = cx.clone();
+        run_blocking(&context, move || {
+            let _until_return = thread;
+            function(cx, task).into_outcome()
+        })
+        .await
+    }
+}
+
+/// Runs a function that blocks on a thread of its own. The attempt keeps its slot and its lease until it returns.
+#[doc(hidden)]
+pub async fn run_blocking(cx: &Context, function: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+    let hold = cx.hold();
+    let work = tokio::task::spawn_blocking(move || {
+        let _until_return = hold;
+        crate::panic::guard(function)
+    });
+    match work.await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => panic.into_outcome(),
+        // The runtime is shutting down and did not run it.
+        Err(error) => Outcome::Retry(TaskError::new(error)),
     }
 }

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use asynq_core::broker::{Broker, ServerId};
-use asynq_core::{CancelRequest, Handler, QueueName, Signals, Timestamp};
+use asynq_core::{
+    BrokerError, CancelRequest, Dequeue, Handler, LeaseKey, QueueName, ResultStore, Signals, Timestamp,
+};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +21,8 @@ use crate::running::Running;
 pub(crate) struct Runtime {
     pub(crate) id: ServerId,
     pub(crate) broker: Arc<dyn Broker>,
+    /// Where handlers store results while they run: the broker.
+    pub(crate) results: Arc<dyn ResultStore>,
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) config: Config,
     pub(crate) order: QueueOrder,
@@ -59,6 +63,7 @@ impl Runtime {
             stopping: CancellationToken::new(),
             draining: CancellationToken::new(),
             closing: CancellationToken::new(),
+            results: Arc::new(Results(broker.clone())),
             broker,
             handler,
             config,
@@ -99,6 +104,15 @@ impl Runtime {
             () = self.closing.cancelled() => false,
             () = tokio::time::sleep(duration) => true,
         }
+    }
+}
+
+struct Results(Arc<dyn Broker>);
+
+#[async_trait::async_trait]
+impl ResultStore for Results {
+    async fn write_result(&self, key: &LeaseKey, result: bytes::Bytes) -> Result<bool, BrokerError> {
+        Dequeue::write_result(&*self.0, key, result).await
     }
 }
 

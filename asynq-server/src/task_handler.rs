@@ -16,6 +16,7 @@ use asynq_core::{
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::__private::{BoxFuture, Extract, undecodable};
+use crate::blocking::run_blocking;
 use crate::extract::TaskParts;
 use crate::mux::{PatternError, ServeMux};
 
@@ -430,22 +431,6 @@ impl Limit {
     /// Not all back at the same moment.
     fn delay() -> Duration {
         Duration::from_millis(fastrand::u64(1000..3000))
-    }
-}
-
-/// Runs a function that blocks on a thread of its own. The attempt keeps its slot and its lease until it returns.
-#[doc(hidden)]
-pub async fn run_blocking(cx: &Context, function: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
-    let hold = cx.hold();
-    let work = tokio::task::spawn_blocking(move || {
-        let _until_return = hold;
-        crate::panic::guard(function)
-    });
-    match work.await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => panic.into_outcome(),
-        // The runtime is shutting down and did not run it.
-        Err(error) => Outcome::Retry(TaskError::new(error)),
     }
 }
 

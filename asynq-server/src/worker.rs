@@ -7,7 +7,7 @@ use std::time::Duration;
 use asynq_core::broker::{Claim, Finish, Leased, Settlement, cut_error_text};
 use asynq_core::{
     CancelReason, Context, ContextBuilder, ContextControl, DEFAULT_TIMEOUT, FailureKind, LeaseKey, Outcome,
-    RawTask, ResultStore, TaskError, TaskMessage, Timestamp,
+    RawTask, TaskError, TaskMessage, Timestamp,
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, error, info, warn};
@@ -51,7 +51,6 @@ impl<'a> Attempt<'a> {
     fn begin(runtime: &'a Runtime, leased: Leased) -> Self {
         let message = &leased.message;
         let deadline = effective_deadline(message, leased.leased_at);
-        let results: Arc<dyn asynq_core::Broker> = runtime.broker.clone();
         let (context, control) = ContextBuilder {
             key: leased.key.clone(),
             retried: message.retried,
@@ -60,7 +59,7 @@ impl<'a> Attempt<'a> {
             keeps_result: !message.retention.is_zero(),
             state: runtime.config.state.clone(),
             shutdown: runtime.draining.clone(),
-            results: Some(Arc::new(Results(results))),
+            results: Some(runtime.results.clone()),
         }
         .build();
         runtime.running.add(&leased, control.clone(), deadline);
@@ -250,19 +249,6 @@ enum Then {
     Retry,
     Archive,
     Drop,
-}
-
-struct Results(Arc<dyn asynq_core::Broker>);
-
-#[async_trait::async_trait]
-impl ResultStore for Results {
-    async fn write_result(
-        &self,
-        key: &LeaseKey,
-        result: bytes::Bytes,
-    ) -> Result<bool, asynq_core::BrokerError> {
-        asynq_core::Dequeue::write_result(&*self.0, key, result).await
-    }
 }
 
 /// The earlier of timeout and deadline; half an hour when a stored task has neither. Go: `processor.computeDeadline`.
