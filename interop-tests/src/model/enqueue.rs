@@ -10,7 +10,7 @@ use super::world::{SECOND, Step, Stop, World, group_name, prefix, queue_name, sa
 use crate::differences::Difference;
 use crate::{hex, message};
 
-const TYPES: [&str; 2] = ["email:send", "x"];
+pub(super) const TYPES: [&str; 2] = ["email:send", "x"];
 
 impl World<'_> {
     pub(super) fn task(&self, task: &op::NewTask) -> NewTask {
@@ -157,7 +157,12 @@ impl World<'_> {
     }
 
     /// The name that Go gives to a lock.
-    fn lock_key(&mut self, queue: &QueueName, task_type: &str, payload: &[u8]) -> Result<String, Stop> {
+    pub(super) fn lock_key(
+        &mut self,
+        queue: &QueueName,
+        task_type: &str,
+        payload: &[u8],
+    ) -> Result<String, Stop> {
         let key = self.must(0, "unique_key", |request| {
             request
                 .with("queue", queue.as_str())
