@@ -193,7 +193,7 @@ async fn are_seen(port: &Port, tools: &Tools, sailed: &mut Sailed) -> Result<(),
     options_are_the_same(&inspector, &nightly).await?;
     let mut cli = Cli::new(&tools.cli, port);
     for (entry, kind) in every_second.iter().zip([Kind::Go, Kind::Ours]) {
-        cli.expect(&["cron", "ls"], &[&[entry, EVERY_SECOND, task_type(kind), "In"]])?;
+        cli.expect(&["cron", "ls"], &[&[entry, EVERY_SECOND, task_type(kind)]])?;
         let events = inspector.schedule_events(entry, Page::first(3)).await;
         for event in events.map_err(|error| error.to_string())? {
             cli.expect(&["cron", "history", entry], &[&[event.task_id.as_str()]])?;

@@ -41,7 +41,7 @@ pub(super) enum Scope {
     One(Act),
     /// All tasks of a state, or of a group.
     All(Act, TaskState),
-    /// Those of a type, of a state that the operation draws.
+    /// Those that pass a filter, of a state that the operation draws.
     Some(Act),
     /// The payload of one task.
     Payload,

@@ -10,7 +10,7 @@ use super::world::{SECOND, Step, Stop, World, group_name, prefix, queue_name, sa
 use crate::differences::Difference;
 use crate::{hex, message};
 
-pub(super) const TYPES: [&str; 2] = ["email:send", "x"];
+const TYPES: [&str; 2] = ["email:send", "x"];
 
 impl World<'_> {
     pub(super) fn task(&self, task: &op::NewTask) -> NewTask {

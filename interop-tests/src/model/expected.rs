@@ -164,7 +164,7 @@ impl World<'_> {
         for task in tasks
             .iter()
             .map(|task| message::from_json(&task["message"]))
-            .filter(|task| &*task.task_type == target.task_type())
+            .filter(|task| target.sieve().passes(task))
         {
             if self.expected_of_one(act, target, task.id.as_str())? == Answer::Done {
                 done += 1;

@@ -1,12 +1,12 @@
 //! The inspector: Go's on one database, ours or Go's on the other.
 
-use asynq_core::broker::{Action as Act, Filter, TaskList};
+use asynq_core::broker::{Action as Act, TaskList};
 use asynq_core::{GroupName, InspectError, Inspector, Progress, QueueName, TaskId, TaskState};
 use serde_json::Value;
 
 use super::action::{Action, Scope};
-use super::enqueue::TYPES;
 use super::expected::Answer;
+use super::filters::Sieve;
 use super::op::Who;
 use super::world::{Step, Stop, World, group_name, prefix, queue_name, same};
 use crate::go::GoError;
@@ -34,8 +34,8 @@ impl Target {
         states[usize::from(self.drawn) % states.len()]
     }
 
-    pub(super) fn task_type(&self) -> &'static str {
-        TYPES[usize::from(self.drawn) % TYPES.len()]
+    pub(super) fn sieve(&self) -> Sieve {
+        Sieve::number(self.drawn)
     }
 
     pub(super) fn key(&self, name: &str) -> String {
@@ -159,8 +159,7 @@ impl World<'_> {
                 let bulk = inspector
                     .apply_to_all(queue, list, act)
                     .step_size(target.step_size());
-                let filter = Filter::new().task_type(target.task_type());
-                done_to(bulk.matching(filter).finish().await)
+                done_to(bulk.matching(target.sieve().filter).finish().await)
             }
             Scope::Queue { force: true } => done(inspector.force_delete_queue(queue).finish().await),
             Scope::Queue { force: false } => done(inspector.delete_queue(queue).finish().await),

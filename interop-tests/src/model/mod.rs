@@ -4,6 +4,7 @@ mod action;
 mod compare;
 mod enqueue;
 mod expected;
+mod filters;
 mod inspect;
 mod op;
 mod schedule;

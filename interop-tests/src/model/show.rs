@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use asynq_core::broker::{Inspect as _, Operate as _, Page, Presence as _, ServerId, ServerInfo, WorkerInfo};
-use asynq_core::{GroupName, Inspector, QueueInfo, QueueName, TaskInfo, TaskState};
+use asynq_core::{GroupName, Inspector, QueueInfo, QueueName, Search, TaskInfo, TaskState};
 
 use serde_json::{Value, json};
 
+use super::filters::Sieve;
 use super::inspect::list_of;
 use super::op::Who;
 use super::world::{Step, Stop, World, group_name, queue_name, same};
@@ -243,7 +244,7 @@ impl World<'_> {
         Ok(listed.as_array().into_iter().flatten().map(cut_next).collect())
     }
 
-    /// By cursor, the tasks come in the order of the list.
+    /// By cursor, the tasks come in the order of the list: all of them, and those that pass a filter.
     async fn search(
         &mut self,
         queue: &QueueName,
@@ -252,14 +253,26 @@ impl World<'_> {
         listed: Vec<Value>,
     ) -> Step {
         let inspector = Inspector::new(self.broker.clone());
-        let mut search = inspector.search(queue, list_of(state, group)).page_size(2);
-        let mut found = Vec::new();
-        while let Some(page) = search.next().await {
-            let page = page.map_err(|error| Stop::Differs(format!("search: {error}")))?;
-            found.extend(page.iter().map(|info| cut_next(&info_json(info))));
+        let search = || inspector.search(queue, list_of(state, group)).page_size(2);
+        same("search", &listed, &found(search()).await?)?;
+        for number in 0..Sieve::COUNT {
+            let sieve = Sieve::number(number);
+            let mut expected = listed.clone();
+            expected.retain(|task| sieve.passes(&message::from_json(&task["message"])));
+            let what = format!("search for {:?}", sieve.filter);
+            same(&what, expected, found(search().matching(sieve.filter)).await?)?;
         }
-        same("search", listed, found)
+        Ok(())
     }
+}
+
+async fn found(mut search: Search) -> Result<Vec<Value>, Stop> {
+    let mut found = Vec::new();
+    while let Some(page) = search.next().await {
+        let page = page.map_err(|error| Stop::Differs(format!("search: {error}")))?;
+        found.extend(page.iter().map(|info| cut_next(&info_json(info))));
+    }
+    Ok(found)
 }
 
 fn server_id(number: u8) -> ServerId {
