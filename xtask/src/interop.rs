@@ -9,7 +9,7 @@ use crate::step::{Result, cargo_command, run};
 const NO_GO: &str = "\
 Go is not installed, and without it there is nothing to compare with.
 Install Go 1.24 or later, such as with the package golang of your system, or put it on the PATH.
-Its module proxy or a filled module cache must be within reach too: interop/go.mod names the versions.";
+Its module proxy or a filled module cache must be within reach too: the go.mod files below interop/ name the versions.";
 
 /// The command line tool of Go asynq, which `interop/cli` names the version of.
 const CLI: &str = "github.com/hibiken/asynq/tools/asynq";
