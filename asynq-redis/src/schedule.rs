@@ -43,7 +43,7 @@ impl ScheduleStore for RedisBroker {
         task: &NewTask,
     ) -> Result<TickReceipt, BrokerError> {
         const OPERATION: &str = "enqueue tick";
-        check_queue(entry, task)?;
+        entry.check(task)?;
         let mut batch = Batch::new(OPERATION);
         batch
             .command("SADD", &[keys::QUEUES, entry.queue.as_str()])
@@ -150,14 +150,4 @@ impl From<RedisBroker> for std::sync::Arc<dyn ScheduleBroker> {
     fn from(broker: RedisBroker) -> Self {
         std::sync::Arc::new(broker)
     }
-}
-
-fn check_queue(entry: &EntryKey, task: &NewTask) -> Result<(), BrokerError> {
-    if task.message.queue == entry.queue {
-        return Ok(());
-    }
-    Err(BrokerError::Config(format!(
-        "the entry {:?} is of queue {:?}, its task of queue {:?}",
-        entry.id, entry.queue, task.message.queue
-    )))
 }

@@ -100,12 +100,11 @@ impl Operate for SqliteBroker {
         self.count_groups(queue).await
     }
 
-    // Nobody can show a schedule here yet.
     async fn schedule_entries(&self) -> Result<Vec<ScheduleEntry>, BrokerError> {
-        Ok(Vec::new())
+        self.read_schedule_entries().await
     }
 
-    async fn schedule_events(&self, _: &str, _: Page) -> Result<Vec<ScheduleEvent>, BrokerError> {
-        Ok(Vec::new())
+    async fn schedule_events(&self, entry: &str, page: Page) -> Result<Vec<ScheduleEvent>, BrokerError> {
+        self.read_schedule_events(entry, page).await
     }
 }

@@ -16,6 +16,9 @@ use super::{Enqueue, NewTask, Now, Page, Receipt, ScheduleEntry, ScheduleEvent};
 /// A tick is a moment at which an entry is to be enqueued. Any number of schedulers may enqueue the same tick: the first
 /// wins, since the broker keeps the last tick of each entry and takes none that is not after it. Keeping the tick and
 /// storing the task is one step: a scheduler that dies leaves both or neither.
+///
+/// The ticks of a queue are deleted with the queue. Schedulers that run go on from where they were; for those that start
+/// later its entries are new.
 #[async_trait]
 pub trait ScheduleStore: Send + Sync + 'static {
     /// The last tick of an entry. One that is not known yet is noted as of `since`, which is then the answer: its ticks
@@ -70,6 +73,23 @@ pub struct EntryKey {
     pub queue: QueueName,
     /// The same for all schedulers that have the entry.
     pub id: String,
+}
+
+impl EntryKey {
+    /// Whether a task can be that of a tick of this entry; for brokers.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError::Config`] if it is of another queue.
+    pub fn check(&self, task: &NewTask) -> Result<(), BrokerError> {
+        if task.message.queue == self.queue {
+            return Ok(());
+        }
+        Err(BrokerError::Config(format!(
+            "the entry {:?} is of queue {:?}, its task of queue {:?}",
+            self.id, self.queue, task.message.queue
+        )))
+    }
 }
 
 /// What became of a tick.

@@ -163,6 +163,7 @@ impl Operate for MemoryBroker {
         }
         if doomed.is_empty() {
             state.queues.remove(queue);
+            state.schedules.forget_queue(queue);
             return Ok(QueueDeletion::Done);
         }
         Ok(QueueDeletion::Going {
