@@ -149,7 +149,8 @@ async fn a_broker_that_is_down_delays_ticks_and_loses_none() {
     let flaky = Flaky::new(broker());
     let notes = Notes::default();
     let failed = notes.clone();
-    let scheduler = Scheduler::builder(flaky.clone())
+    let scheduler = flaky
+        .scheduler()
         .missed(Missed::RunAll { limit: 100 })
         .error_handler(move |tick, error| failed.add(format!("{} {error}", tick.spec)))
         .build();
@@ -184,7 +185,7 @@ async fn a_broker_that_is_down_delays_ticks_and_loses_none() {
 #[tokio::test(start_paused = true)]
 async fn a_tick_whose_answer_is_lost_is_enqueued_once() {
     let flaky = Flaky::new(broker());
-    let scheduler = Scheduler::new(flaky.clone());
+    let scheduler = flaky.scheduler().build();
     scheduler.register_entry(every(10)).unwrap();
     scheduler.start().unwrap();
     flaky.loses_answers.store(true, Ordering::SeqCst);

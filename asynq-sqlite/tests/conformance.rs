@@ -3,18 +3,11 @@
 mod support;
 
 use asynq_core::conformance::random::{Step, replay};
-use asynq_core::conformance::{
-    InspectorSubject, ScheduleSubject, Subject, clock, operate_random::replay as replay_inspected,
-};
+use asynq_core::conformance::{InspectorSubject, Subject, clock, operate_random::replay as replay_inspected};
 
 async fn sqlite() -> Subject {
     let clock = clock();
     Subject::new(support::broker(clock.clone()).await, clock)
-}
-
-async fn sqlite_with_schedules() -> ScheduleSubject {
-    let clock = clock();
-    ScheduleSubject::new(support::broker(clock.clone()).await, clock)
 }
 
 async fn inspected() -> InspectorSubject {
@@ -23,7 +16,6 @@ async fn inspected() -> InspectorSubject {
 }
 
 asynq_core::broker_conformance!(sqlite);
-asynq_core::schedule_conformance!(sqlite_with_schedules);
 asynq_core::inspector_conformance!(inspected);
 asynq_core::broker_conformance_moved_lock_time!(sqlite);
 

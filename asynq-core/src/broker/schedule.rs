@@ -1,15 +1,16 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::error::BrokerError;
-use crate::names::QueueName;
+use crate::names::{QueueName, TaskId};
 
-use super::{Enqueue, NewTask, Now, Page, Receipt, ScheduleEntry, ScheduleEvent};
+use super::{Enqueue, NewTask, Now, Page, Receipt};
 
 /// Keeps what schedulers share: up to which tick each entry has been enqueued, and what is shown of them. Asked by
-/// schedulers; implemented by brokers.
+/// schedulers, and by tools that look at them; implemented by brokers.
 ///
 /// # Ticks
 ///
@@ -102,4 +103,32 @@ pub enum TickReceipt {
         /// The last tick.
         last: Timestamp,
     },
+}
+
+/// What a scheduler will enqueue. Go: `SchedulerEntry`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduleEntry {
+    /// Names it.
+    pub id: String,
+    /// When, as it was written: a cron line or `@every`.
+    pub spec: String,
+    /// Type of the task.
+    pub task_type: String,
+    /// Payload of the task.
+    pub payload: Bytes,
+    /// Options of the task as text, such as `Queue("low")`.
+    pub options: Vec<String>,
+    /// When it is enqueued next, if ever.
+    pub next_enqueue_at: Option<Timestamp>,
+    /// When it was enqueued last, if ever.
+    pub previous_enqueue_at: Option<Timestamp>,
+}
+
+/// A task that a scheduler enqueued. Go: `SchedulerEnqueueEvent`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduleEvent {
+    /// The id of the task.
+    pub task_id: TaskId,
+    /// When.
+    pub enqueued_at: Timestamp,
 }
