@@ -95,6 +95,7 @@ mod scheduler;
 mod signal;
 mod spec;
 mod ticks;
+mod told;
 #[cfg(feature = "yaml")]
 mod yaml;
 

@@ -141,6 +141,29 @@ async fn a_provider_that_fails_or_panics_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_goes_wrong_for_long_is_logged_once() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    let logged = |text: &str| log.text().matches(text).count();
+    let broker = broker();
+    let list = list(&[("nonsense", "a"), ("@every 10s", "b"), ("@every 10s", "b")]);
+    let _tasks = started(&broker, &list).await;
+    pass_until(&broker, 61).await;
+    assert_eq!(logged("makes no sense and is left out"), 1);
+    assert_eq!(logged("two periodic tasks are the same"), 1);
+
+    set(&list, &[("error", "", None)]);
+    pass_until(&broker, 121).await;
+    assert_eq!(logged("no database"), 1, "{}", log.text());
+
+    set(&list, &[("rubbish", "a", None)]);
+    pass_until(&broker, 181).await;
+    assert_eq!(logged("makes no sense and is left out"), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_two_that_are_the_same_one_runs_and_can_be_removed() {
     let broker = broker();
     let list = list(&[("@every 10s", "a"), ("@every 10s", "a")]);
