@@ -183,6 +183,29 @@ async fn a_broker_that_is_down_delays_ticks_and_loses_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ticks_while_the_broker_is_down_are_treated_as_the_entry_says() {
+    for (missed, made_up_for) in [
+        (Missed::Skip, vec![]),
+        (Missed::RunOnce, vec![80]),
+        (Missed::RunAll { limit: 3 }, vec![60, 70, 80]),
+    ] {
+        let flaky = Flaky::new(broker());
+        let scheduler = flaky.scheduler().grace(Duration::from_secs(5)).build();
+        scheduler.register_entry(every(10).missed(missed)).unwrap();
+        scheduler.start().unwrap();
+        pass_until(&flaky.broker, 25).await;
+        flaky.is_down.store(true, Ordering::SeqCst);
+        pass_until(&flaky.broker, 86).await;
+        flaky.is_down.store(false, Ordering::SeqCst);
+
+        pass_until(&flaky.broker, 95).await;
+
+        let expected = [vec![10, 20], made_up_for, vec![90]].concat();
+        assert_eq!(ticks(&flaky.broker).await, expected, "{missed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tick_whose_answer_is_lost_is_enqueued_once() {
     let flaky = Flaky::new(broker());
     let scheduler = flaky.scheduler().build();

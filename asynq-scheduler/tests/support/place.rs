@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use asynq_fixtures::RedisServer;
+use asynq_fixtures::{RedisOptions, RedisServer};
 use uuid::Uuid;
 
 /// A place of its own for a broker, gone when it is dropped.
@@ -20,8 +20,12 @@ pub(crate) enum Keeper {
 }
 
 impl Place {
+    /// A server that keeps everything when it is killed.
     pub(crate) fn redis() -> Self {
-        let server = RedisServer::start();
+        let server = RedisServer::start_with(RedisOptions {
+            append_only: true,
+            ..RedisOptions::default()
+        });
         Place {
             url: server.url(),
             keeper: Keeper::Redis(server),
