@@ -7,6 +7,7 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use asynq_core::{BoxError, Configure, MemoryBroker, RawTask, TaskOptions};
 use asynq_scheduler::{ConfigProvider, Entry, PeriodicError, PeriodicTasks, Scheduler};
 
@@ -138,6 +139,36 @@ async fn a_provider_that_fails_or_panics_changes_nothing() {
     pass_until(&broker, 61).await;
 
     assert_eq!(ticks_of(&broker, "a").await, [10, 20, 30, 40]);
+}
+
+/// Knows when something has changed, but not how to say it.
+struct Watching<P>(P);
+
+#[async_trait]
+impl<P: ConfigProvider> ConfigProvider for Watching<P> {
+    async fn configs(&self) -> Result<Vec<Entry>, BoxError> {
+        self.0.configs().await
+    }
+
+    async fn changed(&self) {
+        panic!("watch");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_panics_while_it_watches_is_asked_all_the_same() {
+    let broker = broker();
+    let list = list(&[("@every 10s", "a")]);
+    let tasks = PeriodicTasks::new(Scheduler::new(broker.clone()), Watching(provider(&list)))
+        .sync_interval(Duration::from_secs(5));
+    tasks.start().await.unwrap();
+    pass_until(&broker, 11).await;
+
+    set(&list, &[("@every 10s", "b", None)]);
+    pass_until(&broker, 31).await;
+
+    assert_eq!(ticks_of(&broker, "a").await, [10]);
+    assert_eq!(ticks_of(&broker, "b").await, [20, 30]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -266,6 +266,40 @@ async fn hooks_are_called_and_may_panic() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_handler_may_panic_with_anything_and_ticks_go_on() {
+    /// Thrown, and throws again when it is dropped.
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("again");
+        }
+    }
+
+    let flaky = Flaky::new(broker());
+    let notes = Notes::default();
+    let failed = notes.clone();
+    let scheduler = flaky
+        .scheduler()
+        .error_handler(move |tick, _| {
+            failed.add(tick.spec);
+            std::panic::panic_any(Bomb);
+        })
+        .build();
+    scheduler.register_entry(every(10)).unwrap();
+    scheduler.start().unwrap();
+    pass(1).await;
+    flaky.is_down.store(true, Ordering::SeqCst);
+    pass_until(&flaky.broker, 14).await;
+    flaky.is_down.store(false, Ordering::SeqCst);
+
+    pass_until(&flaky.broker, 25).await;
+
+    assert_eq!(notes.all(), ["@every 10s"]);
+    assert_eq!(ticks(&flaky.broker).await, [10, 20]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn entries_come_and_go_while_it_runs() {
     let broker = broker();
     let scheduler = started(&broker, []);
