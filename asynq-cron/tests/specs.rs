@@ -4,16 +4,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use asynq_core::Timestamp;
-use asynq_scheduler::{Spec, Zone};
+use asynq_cron::{Spec, Zone};
 use proptest::prelude::*;
 
 /// Made by `testdata/generate`, which says what the columns are.
 const TABLE: &str = include_str!("../testdata/specs.tsv");
-
-fn time(seconds: i64) -> SystemTime {
-    Timestamp::from_unix_seconds(seconds).into()
-}
 
 /// What the generator would print for this spec: next times, `never` or `error`.
 fn answers(zone: &Zone, start: i64, spec: &str, most: usize) -> Vec<String> {
@@ -21,14 +16,14 @@ fn answers(zone: &Zone, start: i64, spec: &str, most: usize) -> Vec<String> {
         return vec!["error".to_owned()];
     };
     let mut found = Vec::new();
-    let mut at = time(start);
+    let mut at = start;
     while found.len() < most {
-        let Some(next) = spec.next_after(at, zone) else {
+        let Some(next) = spec.next_after_unix(at, zone) else {
             found.push("never".to_owned());
             break;
         };
-        assert!(next > at, "{spec} after {at:?}");
-        found.push(Timestamp::from(next).unix_seconds().to_string());
+        assert!(next > at, "{spec} after {at}");
+        found.push(next.to_string());
         at = next;
     }
     found
@@ -154,6 +149,48 @@ fn the_ends_of_time_are_never() {
     let far = SystemTime::UNIX_EPOCH + Duration::from_secs(9_000_000_000_000);
 
     assert_eq!(spec.next_after(far, &Zone::UTC), None);
+    for seconds in [i64::MIN, i64::MAX] {
+        assert_eq!(spec.next_after_unix(seconds, &Zone::UTC), None);
+    }
+}
+
+#[test]
+fn what_is_below_a_second_of_a_time_is_left_out() {
+    let every: Spec = "@every 90s".parse().unwrap();
+    let minute: Spec = "* * * * *".parse().unwrap();
+    let (before, half) = (Duration::from_secs(100), Duration::from_millis(500));
+    let seconds = |time: SystemTime| match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => since.as_secs_f64(),
+        Err(error) => -error.duration().as_secs_f64(),
+    };
+
+    for (spec, time, next) in [
+        (&every, SystemTime::UNIX_EPOCH + half, 90.0),
+        (&minute, SystemTime::UNIX_EPOCH + half, 60.0),
+        (&minute, SystemTime::UNIX_EPOCH - half, 0.0),
+        (&minute, SystemTime::UNIX_EPOCH - before - half, -60.0),
+        (&every, SystemTime::UNIX_EPOCH - before - half, -11.0),
+    ] {
+        assert_eq!(
+            spec.next_after(time, &Zone::UTC).map(seconds),
+            Some(next),
+            "{spec}"
+        );
+    }
+}
+
+#[test]
+fn a_spec_tells_the_zone_and_period_that_it_has() {
+    let parse = |text: &str| text.parse::<Spec>().unwrap();
+    let tokyo: Zone = "Asia/Tokyo".parse().unwrap();
+
+    assert_eq!(parse("TZ=Asia/Tokyo @daily").zone(), Some(tokyo));
+    assert_eq!(parse("@daily").zone(), None);
+    assert_eq!(
+        parse("TZ=Asia/Tokyo @every 1m").period(),
+        Some(Duration::from_secs(60))
+    );
+    assert_eq!(parse("@daily").period(), None);
 }
 
 fn spec_like() -> impl Strategy<Value = String> {

@@ -45,7 +45,7 @@ pub enum SpecErrorKind {
 
 impl SpecError {
     /// `part` is the text that is wrong, and a piece of `spec`.
-    pub(super) fn new(kind: SpecErrorKind, spec: &str, part: &str) -> Self {
+    pub(crate) fn new(kind: SpecErrorKind, spec: &str, part: &str) -> Self {
         let start = (part.as_ptr() as usize).saturating_sub(spec.as_ptr() as usize);
         let start = start.min(spec.len());
         SpecError {

@@ -7,14 +7,14 @@
 //! Go searches for ever in a zone that leaves out a day, and gives a moment that has passed where a clock goes back
 //! across midnight. Here the search is bounded, and what it gives always lies ahead.
 
-use super::field::Fields;
-use super::zone::{Civil, Zone};
+use crate::field::Fields;
+use crate::zone::{Civil, Zone};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
 /// The first second after `after` that matches, within five years.
-pub(super) fn next(fields: &Fields, zone: &Zone, after: i64) -> Option<i64> {
+pub(crate) fn next(fields: &Fields, zone: &Zone, after: i64) -> Option<i64> {
     // A field of nothing would be searched minute by minute for five years.
     if fields.minute.is_empty() || fields.hour.is_empty() || fields.month.is_empty() {
         return None;
