@@ -67,7 +67,7 @@ impl SpecError {
 }
 
 /// A spec may come from anywhere and be of any length.
-fn shortened(part: &str) -> String {
+pub(crate) fn shortened(part: &str) -> String {
     const LONGEST: usize = 64;
     if part.chars().count() <= LONGEST {
         return part.to_owned();

@@ -1,5 +1,7 @@
 //! One field of a cron spec, as a set of allowed values.
 
+use crate::error::shortened;
+
 /// The allowed values as bits, and whether the field counts as a star.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Set {
@@ -102,7 +104,9 @@ impl Bounds {
     fn add_item(&self, item: &str, set: &mut Set) -> Result<(), String> {
         let (range, step) = match item.split_once('/') {
             None => (item, None),
-            Some((_, step)) if step.contains('/') => return Err(format!("more than one slash in {item:?}")),
+            Some((_, step)) if step.contains('/') => {
+                return Err(format!("more than one slash in {:?}", shortened(item)));
+            }
             Some((range, step)) => (range, Some(number(step)?)),
         };
         let bounds: Vec<&str> = range.splitn(4, '-').collect();
@@ -112,7 +116,7 @@ impl Bounds {
             _ if is_star => (self.min, self.max),
             [value] => (self.value(value)?, self.value(value)?),
             [start, end] => (self.value(start)?, self.value(end)?),
-            _ => return Err(format!("more than one hyphen in {item:?}")),
+            _ => return Err(format!("more than one hyphen in {:?}", shortened(item))),
         };
         if bounds.len() == 1 && step.is_some() {
             end = self.max;
@@ -157,11 +161,10 @@ fn number(text: &str) -> Result<u64, String> {
     value
         .filter(|value| i64::try_from(*value).is_ok())
         .ok_or_else(|| {
-            let text: String = text.chars().take(64).collect();
             if text.is_empty() {
                 "a number is missing".to_owned()
             } else {
-                format!("{text:?} is not a number or name that is known here")
+                format!("{:?} is not a number or name that is known here", shortened(text))
             }
         })
 }

@@ -5,7 +5,6 @@
 use std::time::{Duration, SystemTime};
 
 use asynq_cron::{Spec, Zone};
-use proptest::prelude::*;
 
 /// Made by `testdata/generate`, which says what the columns are.
 const TABLE: &str = include_str!("../testdata/specs.tsv");
@@ -191,67 +190,4 @@ fn a_spec_tells_the_zone_and_period_that_it_has() {
         Some(Duration::from_secs(60))
     );
     assert_eq!(parse("@daily").period(), None);
-}
-
-fn spec_like() -> impl Strategy<Value = String> {
-    let piece = prop_oneof![
-        "[0-9*?,/+-]{1,6}",
-        "(TZ=|CRON_TZ=)(UTC|Local|Asia/Tokyo|[a-zA-Z/]{0,6}) ",
-        "@(every|daily|yearly|[a-z]{0,5})",
-        "(sun|MON|jan|Dec|[a-z]{1,4})",
-        "[0-9.]{0,25}(ns|us|ms|s|m|h|x)?",
-        "[ \t\u{3000}]",
-        "\\PC{0,3}",
-    ];
-    proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
-}
-
-fn zones() -> impl Strategy<Value = Zone> {
-    let names = [
-        "UTC",
-        "America/New_York",
-        "Asia/Beirut",
-        "Australia/Lord_Howe",
-        "America/St_Johns",
-        "Pacific/Apia",
-        "Africa/Monrovia",
-        "Pacific/Kwajalein",
-    ];
-    proptest::sample::select(names.to_vec()).prop_map(|name| name.parse().unwrap())
-}
-
-fn field() -> impl Strategy<Value = String> {
-    prop_oneof![
-        Just("*".to_owned()),
-        (1..7_u32).prop_map(|value| value.to_string()),
-        (1..9_u32).prop_map(|step| format!("*/{step}")),
-        (1..4_u32, 1..3_u32).prop_map(|(start, length)| format!("{start}-{}", start + length)),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
-    #[test]
-    fn no_text_makes_parsing_panic(spec in prop_oneof![spec_like(), "\\PC{0,40}", "(?s).{0,40}"]) {
-        match spec.parse::<Spec>() {
-            Ok(parsed) => {
-                prop_assert_eq!(parsed.as_str(), spec.as_str());
-                answers(&Zone::UTC, 1_700_000_000, &spec, 2);
-            }
-            Err(error) => {
-                prop_assert!(spec.get(error.span()).is_some());
-                prop_assert!(error.to_string().len() < 700);
-            }
-        }
-    }
-
-    #[test]
-    fn what_fires_next_is_ahead_whatever_zone_and_time(
-        fields in proptest::array::uniform5(field()),
-        zone in zones(),
-        start in prop_oneof![-3_000_000_000..4_500_000_000_i64, 1_289_000_000..1_289_200_000_i64, any::<i64>()],
-    ) {
-        answers(&zone, start, &fields.join(" "), 3);
-    }
 }
