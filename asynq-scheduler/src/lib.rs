@@ -93,19 +93,18 @@ mod periodic;
 mod provider;
 mod scheduler;
 mod signal;
-mod spec;
 mod ticks;
 mod told;
 #[cfg(feature = "yaml")]
 mod yaml;
 
+pub use asynq_cron::{Spec, SpecError, SpecErrorKind, UnknownZone, Zone};
 pub use builder::SchedulerBuilder;
 pub use entry::{Entry, EntryId, RegisterError};
 pub use hooks::Tick;
 pub use periodic::{PeriodicError, PeriodicTasks};
 pub use provider::ConfigProvider;
 pub use scheduler::{Scheduler, StartError, UnknownEntry};
-pub use spec::{Spec, SpecError, SpecErrorKind, UnknownZone, Zone};
 pub use ticks::Missed;
 #[cfg(feature = "yaml")]
 pub use yaml::YamlFile;

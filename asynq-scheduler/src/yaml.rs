@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use asynq_core::{BoxError, RawTask, TaskOptions, When};
+use asynq_cron::{Zone, parse_duration};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
@@ -15,7 +16,6 @@ use serde::de::{Deserializer, Error as _};
 use crate::entry::Entry;
 use crate::provider::ConfigProvider;
 use crate::scheduler::locked;
-use crate::spec::{Zone, parse_duration};
 use crate::ticks::Missed;
 
 /// How often the file is looked at. An edit applies within a second.
