@@ -11,7 +11,7 @@ use crate::hooks::{Hooks, Tick};
 use crate::scheduler::Scheduler;
 use crate::ticks::Missed;
 
-/// Says how a [`Scheduler`] works. Made by [`Scheduler::builder`]. Go: `SchedulerOpts`.
+/// Says how a [`Scheduler`] works. Made by [`Scheduler::builder`] of any broker. Go: `SchedulerOpts`.
 #[must_use]
 pub struct SchedulerBuilder {
     broker: Arc<dyn ScheduleBroker>,
@@ -27,7 +27,8 @@ pub(crate) struct Config {
 }
 
 impl SchedulerBuilder {
-    pub(crate) fn new(broker: Arc<dyn ScheduleBroker>) -> Self {
+    /// Of something that can do no more than a scheduler needs.
+    pub fn new(broker: Arc<dyn ScheduleBroker>) -> Self {
         let config = Config {
             defaults: Defaults {
                 zone: Zone::UTC,
