@@ -11,14 +11,20 @@
 //! with an implementation that does nothing, so that no further errors follow from the first.
 
 mod attr;
+mod callable;
 mod errors;
 mod from_ref;
 mod function;
 mod handler;
+mod made_payload;
 mod payload;
+mod payload_options;
+mod policy;
 #[cfg(test)]
 mod snapshots;
+mod task_handler;
 mod valid;
+mod values;
 
 use proc_macro::TokenStream;
 use quote::quote;

@@ -4,8 +4,10 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::{Attribute, Data, DeriveInput, Generics, Ident, Meta};
 
-use crate::attr::{self, PAYLOAD_OPTIONS, PayloadOptions};
+use crate::attr;
 use crate::errors::Errors;
+use crate::payload_options::{PAYLOAD_OPTIONS, PayloadOptions};
+use crate::values;
 
 pub(crate) fn derive(item: &DeriveInput, default_crate: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
@@ -64,7 +66,7 @@ fn options(
     for item in &items {
         has_name |= item.key == "name";
         if item.key == "crate" {
-            krate = attr::krate(item, errors);
+            krate = values::krate(item, errors);
         } else if !options.take(item, errors) {
             unknown(&item.key, errors);
         }

@@ -11,7 +11,8 @@ pub use linkme;
 
 pub use crate::blocking::run_blocking;
 use crate::extract::{FromRef, FromTask, TaskParts};
-use crate::task_handler::{Handlers, TaskHandler};
+use crate::handlers::Handlers;
+use crate::task_handler::TaskHandler;
 
 /// What a handler returns when it is called like a function.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -12,9 +12,10 @@ use asynq_core::{
 };
 
 use crate::config::{Config, ConfigError, ErrorHandler, GroupAggregator};
+use crate::handlers::{HandlerEntry, Handlers};
 use crate::mux::{Middleware, PatternError, ServeMux};
 use crate::server::{RunError, Server};
-use crate::task_handler::{HandlerEntry, Handlers, IntoTaskHandler, TaskHandler};
+use crate::task_handler::{IntoTaskHandler, TaskHandler};
 
 /// Sets up a [`Server`]. Made by [`Server::builder`]. Go: `Config` and `NewServer`.
 ///

@@ -74,6 +74,8 @@ mod connect;
 mod dispatcher;
 mod extract;
 mod forwarder;
+mod handler_fn;
+mod handlers;
 mod health;
 mod heartbeat;
 mod janitor;
@@ -81,6 +83,7 @@ mod lease_keeper;
 mod mux;
 mod outbox;
 mod panic;
+mod policy;
 mod queues;
 mod reconciler;
 mod recoverer;
@@ -108,14 +111,14 @@ pub use builder::ServerBuilder;
 pub use config::{ConfigError, ErrorHandler, Failure, GroupAggregator, IntoAggregated};
 pub use connect::{connect, inspect};
 pub use extract::{Attempt, FromRef, FromTask, Nothing, State, TaskParts};
-pub use mux::{Middleware, Next, PatternError, ServeMux};
-pub use server::{RunError, Server, StartError};
+pub use handler_fn::{Async, Blocking, HandlerFn, blocking_handler_fn, handler_fn};
 #[cfg(feature = "linkme")]
-pub use task_handler::Collected;
-pub use task_handler::{
-    AsItIs, Async, Blocking, HandlerCall, HandlerFn, Handlers, IntoTaskHandler, OnDecodeError, Policy,
-    TaskHandler, blocking_handler_fn, handler_fn,
-};
+pub use handlers::Collected;
+pub use handlers::Handlers;
+pub use mux::{Middleware, Next, PatternError, ServeMux};
+pub use policy::{OnDecodeError, Policy};
+pub use server::{RunError, Server, StartError};
+pub use task_handler::{AsItIs, HandlerCall, IntoTaskHandler, TaskHandler};
 #[cfg(feature = "tower")]
 pub use tower::{RunNext, TaskCall, TowerLayer};
 
