@@ -115,6 +115,8 @@ pub(crate) fn unknown(key: &Ident, known: &[&str], errors: &mut Errors) {
         "type" | "task_type" | "pattern" => Some(meant("name")),
         "retries" | "retry" | "max_retries" => Some(meant("max_retry")),
         "ttl" | "keep" => Some(meant("retention")),
+        "schedule" | "every" | "spec" | "cronspec" => Some(meant("cron")),
+        "timezone" | "time_zone" | "zone" | "location" => Some(meant("tz")),
         "aliases" => Some("is not an option; did you mean `alias`? It may be repeated".to_owned()),
         _ => None,
     };

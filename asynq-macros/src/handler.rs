@@ -10,6 +10,7 @@ use crate::function::{self, Argument};
 use crate::made_payload::MadePayload;
 use crate::payload_options::PAYLOAD_OPTIONS;
 use crate::policy::PolicyOptions;
+use crate::schedule::{SCHEDULE_OPTIONS, ScheduleOptions};
 use crate::{payload, values};
 
 pub(crate) const HANDLER_OPTIONS: [&str; 7] = [
@@ -60,6 +61,8 @@ pub(crate) struct Handler {
     pub(crate) krate: TokenStream,
     pub(crate) policy: PolicyOptions,
     pub(crate) is_blocking: bool,
+    /// Of a payload that is not made here.
+    pub(crate) schedule: ScheduleOptions,
     pub(crate) collect: Option<TokenStream>,
     pub(crate) made_payload: Option<MadePayload>,
     pub(crate) errors: Errors,
@@ -75,6 +78,7 @@ impl Handler {
             krate: quote!(::asynq_server),
             policy: PolicyOptions::default(),
             is_blocking: false,
+            schedule: ScheduleOptions::default(),
             collect: None,
             made_payload: None,
             errors,
@@ -124,13 +128,13 @@ impl Handler {
             }
             if is_payload {
                 made.read(item, &mut self.errors);
-            } else if PAYLOAD_OPTIONS.contains(&key.as_str()) {
-                self.errors.at(&item.key, misplaced(&key));
-            } else {
-                attr::unknown(&item.key, &HANDLER_OPTIONS, &mut self.errors);
+            } else if !self.schedule.take(item, &mut self.errors) {
+                refuse_option(item, &mut self.errors);
             }
         }
         payload::check_aliases(&made.options, &mut self.errors);
+        made.options.schedule.check(&mut self.errors);
+        self.schedule.check(&mut self.errors);
         self.made_payload = is_payload.then_some(made);
     }
 
@@ -222,6 +226,17 @@ impl Handler {
                 static __ASYNQ_HANDLER: #list = |handlers| handlers.handler(#ident);
             };
         })
+    }
+}
+
+/// An option that is not one of a handler.
+fn refuse_option(item: &Item, errors: &mut Errors) {
+    let key = item.key.to_string();
+    if PAYLOAD_OPTIONS.contains(&key.as_str()) {
+        errors.at(&item.key, misplaced(&key));
+    } else {
+        let known: Vec<&str> = HANDLER_OPTIONS.into_iter().chain(SCHEDULE_OPTIONS).collect();
+        attr::unknown(&item.key, &known, errors);
     }
 }
 

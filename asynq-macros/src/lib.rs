@@ -20,8 +20,10 @@ mod made_payload;
 mod payload;
 mod payload_options;
 mod policy;
+mod schedule;
 #[cfg(test)]
 mod snapshots;
+mod spec;
 mod task_handler;
 mod valid;
 mod values;
@@ -84,6 +86,16 @@ pub fn derive_from_ref(item: TokenStream) -> TokenStream {
 /// // client.enqueue(Resize { url, width })
 /// ```
 ///
+/// With `cron` the clock enqueues its task, by a scheduler of `asynq-scheduler` that is told of it (feature `scheduler`):
+///
+/// ```ignore
+/// #[task(name = "report:nightly", queue = "low", cron = "0 3 * * *", tz = "Europe/Paris")]
+/// async fn nightly_report(State(store): State<Store>) -> Result<(), StoreError> {
+///     store.report().await
+/// }
+/// // scheduler.register_all(server.schedules()), or one of them: scheduler.register_task::<NightlyReport>()
+/// ```
+///
 /// # Arguments
 ///
 /// `State<T>`, `Context`, `TaskId`, `QueueName`, `Attempt`, `Headers`, `RawTask`, and your own types that implement
@@ -103,6 +115,7 @@ pub fn derive_from_ref(item: TokenStream) -> TokenStream {
 /// | `timeout_cap` | duration | how long it may run, whatever longer time the task itself allows; below a second too |
 /// | `on_decode_error` | `"archive"` or `"retry"` | what becomes of a payload that does not decode; archived when not set |
 /// | `blocking` | – | for a `fn` that is not async: runs it on a thread that may block |
+/// | `cron`, `tz`, `missed` | as of `#[derive(Task)]` | when the clock enqueues its payload, which is made by `Default` |
 /// | `collect` | path | adds it to the list that `collect!` declared there (feature `linkme`) |
 /// | `crate` | path | where `asynq-server` is found when it is renamed or re-exported |
 ///

@@ -86,7 +86,7 @@ impl Handler {
         let doc = self.payload_doc(made);
         let derives = &made.derives;
         let implementation = if is_good {
-            payload::implementation(ident, &made.options, krate)
+            payload::implementation(ident, !fields.is_empty(), &made.options, krate)
         } else {
             payload::stub(ident, krate)
         };

@@ -7,6 +7,7 @@ use syn::{Expr, Lit};
 
 use crate::attr::{Item, Value};
 use crate::errors::Errors;
+use crate::schedule::ScheduleOptions;
 use crate::valid;
 use crate::values::{Tokens, duration, literal, text, value};
 
@@ -20,9 +21,10 @@ pub(crate) struct PayloadOptions {
     pub(crate) configure: Vec<(&'static str, Tokens)>,
     /// Items that check constants.
     pub(crate) checks: Vec<Tokens>,
+    pub(crate) schedule: ScheduleOptions,
 }
 
-pub(crate) const PAYLOAD_OPTIONS: [&str; 11] = [
+pub(crate) const PAYLOAD_OPTIONS: [&str; 14] = [
     "name",
     "alias",
     "queue",
@@ -33,6 +35,9 @@ pub(crate) const PAYLOAD_OPTIONS: [&str; 11] = [
     "unique",
     "group",
     "codec",
+    "cron",
+    "tz",
+    "missed",
     "crate",
 ];
 
@@ -55,7 +60,7 @@ impl PayloadOptions {
             "unique" => self.set_duration("unique", item, errors),
             "deadline" => self.set("deadline", deadline(item, errors)),
             "codec" => self.codec = codec(item, errors),
-            _ => return false,
+            _ => return self.schedule.take(item, errors),
         }
         true
     }

@@ -27,6 +27,7 @@ impl Handler {
                 }
             }
         });
+        let schedule = self.schedule(&payload);
         let run = self.run();
         let state = if self.extracted().next().is_some() {
             quote!(state)
@@ -54,6 +55,8 @@ impl Handler {
 
                 #policy
 
+                #schedule
+
                 async fn run(
                     &self,
                     task: #krate::TaskParts<'_>,
@@ -63,6 +66,28 @@ impl Handler {
                 }
             }
         }
+    }
+
+    /// When the clock enqueues the payload, if the handler says so instead of the payload.
+    fn schedule(&self, payload: &TokenStream) -> Option<TokenStream> {
+        let krate = &self.krate;
+        let schedule = self.schedule.value(payload, true, krate)?;
+        let text = format!(
+            "`{payload}` says itself when it is enqueued: leave out the `cron` here, or that of `#[derive(Task)]`"
+        );
+        let check = quote_spanned! {self.schedule.span()=>
+            const _: () = {
+                #[allow(unused_imports)]
+                use #krate::__private::NotPeriodic as _;
+                ::core::assert!(!#krate::__private::IsPeriodic::<#payload>::IS_PERIODIC, #text);
+            };
+        };
+        Some(quote! {
+            fn schedule(&self) -> ::core::option::Option<#krate::Schedule> {
+                #check
+                ::core::option::Option::Some(#schedule)
+            }
+        })
     }
 
     /// The type of the payload.

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 
-pub use asynq_core::__private::{Broken, serde};
-use asynq_core::{DecodeError, FailureKind, IntoOutcome, Json, Outcome, Task, TaskError};
+pub use asynq_core::__private::{Broken, WithoutValues, serde};
+use asynq_core::{DecodeError, FailureKind, IntoOutcome, Json, Outcome, Periodic, Task, TaskError};
 #[cfg(feature = "linkme")]
 pub use linkme;
 
@@ -107,6 +107,19 @@ pub trait NoTask {
 }
 
 impl<T> NoTask for IsTask<T> {}
+
+/// Whether a payload says itself when it is enqueued, found as above.
+pub struct IsPeriodic<T>(PhantomData<T>);
+
+impl<T: Periodic> IsPeriodic<T> {
+    pub const IS_PERIODIC: bool = true;
+}
+
+pub trait NotPeriodic {
+    const IS_PERIODIC: bool = false;
+}
+
+impl<T> NotPeriodic for IsPeriodic<T> {}
 
 /// Tells the compiler what the argument of a closure is.
 pub fn same<S>(handlers: Handlers<S>) -> Handlers<S> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use asynq_core::{Handler, Task, TaskOptions};
+use asynq_core::{Handler, Schedule, Task, TaskOptions};
 
 use crate::mux::{PatternError, ServeMux};
 use crate::policy::{Policy, Registered};
@@ -40,6 +40,19 @@ impl<S> Handlers<S> {
     /// None yet.
     pub fn new() -> Self {
         Handlers(Vec::new())
+    }
+
+    /// When the clock enqueues tasks of these handlers, for a program that has no server but a scheduler:
+    /// `scheduler.register_all(tasks![nightly_report, tidy](Handlers::<App>::new()).schedules())`.
+    pub fn schedules(&self) -> Vec<Schedule> {
+        let schedules = self.0.iter().map(|registration| &registration.entry.schedule);
+        schedules.flatten().cloned().collect()
+    }
+
+    /// And those that added themselves to a list, see [`collect!`](crate::collect).
+    #[cfg(feature = "linkme")]
+    pub fn collected(self, list: &'static [Collected<S>]) -> Self {
+        list.iter().fold(self, |handlers, add| add(handlers))
     }
 }
 
@@ -97,6 +110,7 @@ pub(crate) struct HandlerEntry {
     pub(crate) aliases: &'static [&'static str],
     pub(crate) options: TaskOptions,
     pub(crate) policy: Policy,
+    pub(crate) schedule: Option<Schedule>,
 }
 
 impl HandlerEntry {
@@ -110,6 +124,7 @@ impl HandlerEntry {
             max_retry = self.options.max_retry.unwrap_or(asynq_core::DEFAULT_MAX_RETRY),
             timeout = ?self.options.timeout.unwrap_or(asynq_core::DEFAULT_TIMEOUT),
             policy = ?self.policy,
+            cron = self.schedule.as_ref().map(Schedule::cron),
             "handles tasks"
         );
     }
@@ -124,6 +139,7 @@ impl<S: Send + Sync + 'static> Registration<S> {
             aliases: H::Task::ALIASES,
             options: H::Task::options(),
             policy: policy.clone(),
+            schedule: handler.schedule(),
         };
         let make = move |state| -> Arc<dyn Handler> { Arc::new(Registered::new(handler, state, policy)) };
         Registration {

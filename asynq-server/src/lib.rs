@@ -49,6 +49,7 @@
 //! | handler | [`#[task]`](macro@task) on a function | [`handler_fn`], or `impl` [`TaskHandler`] |
 //! | worker-side policy | `#[task(backoff = "exp(2s..10m)", concurrency = 20)]` | [`HandlerFn::with_policy`] |
 //! | part of the state | `#[derive(FromRef)]` | `impl` [`FromRef`](trait@FromRef) |
+//! | the clock enqueues it | `cron = "0 3 * * *"` on either | `impl` [`Periodic`] |
 //! | registration | `.handler(f)`, `.handlers(tasks![f, g])` | the same |
 //! | raw tasks | – | `.handle("email:", function)`: a pattern, and a function of [`Context`] and [`RawTask`] |
 //!
@@ -59,7 +60,7 @@
 //! * `linkme`: handlers that add themselves to a list, across crates, see `collect!`
 //! * `tower`: tower layers as middleware, see `TowerLayer`
 //! * `redis`: the Redis broker, wire-compatible with Go asynq
-//! * `scheduler`: periodic tasks, as the module `scheduler`
+//! * `scheduler`: periodic tasks, as the module `scheduler`, and `#[task(cron = …)]`
 //! * `sqlite`: the SQLite broker, in a file, without a server
 
 #[doc(hidden)]
@@ -136,6 +137,8 @@ pub mod prelude {
     };
     #[cfg(feature = "redis")]
     pub use asynq_redis::RedisBroker;
+    #[cfg(feature = "scheduler")]
+    pub use asynq_scheduler::Scheduler;
     #[cfg(feature = "sqlite")]
     pub use asynq_sqlite::{EnqueueIn, SqliteBroker};
 

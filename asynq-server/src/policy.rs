@@ -14,7 +14,7 @@ use crate::extract::TaskParts;
 use crate::task_handler::TaskHandler;
 
 /// How a worker treats the tasks of one handler. What the task itself says, such as its timeout, is in its
-/// [`TaskOptions`].
+/// [`TaskOptions`](crate::TaskOptions).
 #[derive(Clone, Default)]
 #[must_use]
 pub struct Policy {

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context as PollContext, Poll};
 
-use asynq_core::{Outcome, Task};
+use asynq_core::{Outcome, Schedule, Task};
 
 use crate::__private::BoxFuture;
 use crate::extract::TaskParts;
@@ -15,8 +15,8 @@ use crate::policy::{Policy, short_name};
 
 /// Handles the tasks of one payload type, on a server whose state is `S`.
 ///
-/// `#[task]` on a function implements it; [`handler_fn`] makes one of a function without macros. Implement it yourself
-/// for a handler with values of its own, and register it with
+/// `#[task]` on a function implements it; [`handler_fn`](crate::handler_fn) makes one of a function without macros.
+/// Implement it yourself for a handler with values of its own, and register it with
 /// [`task_handler`](crate::ServerBuilder::task_handler):
 ///
 /// ```
@@ -72,11 +72,17 @@ pub trait TaskHandler<S = ()>: Send + Sync + 'static {
         Policy::new()
     }
 
+    /// When the clock enqueues its tasks, if it does: as the payload type says. Asked once, when the handler is registered;
+    /// see [`Server::schedules`](crate::Server::schedules).
+    fn schedule(&self) -> Option<Schedule> {
+        Self::Task::periodic()
+    }
+
     /// Runs one attempt of a task.
     fn run(&self, task: TaskParts<'_>, state: &S) -> impl Future<Output = Outcome> + Send;
 }
 
-/// What can be registered by name: a function with `#[task]`, or what [`handler_fn`] makes.
+/// What can be registered by name: a function with `#[task]`, or what [`handler_fn`](crate::handler_fn) makes.
 ///
 /// `M` keeps the ways apart and is never written.
 #[diagnostic::on_unimplemented(
