@@ -144,3 +144,35 @@ fn meant(option: &str) -> String {
 pub(crate) fn place(item: &Item) -> Span {
     item.tokens().span()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::handler::HANDLER_OPTIONS;
+    use crate::payload_options::PAYLOAD_OPTIONS;
+    use crate::valid::nearest;
+
+    /// The word with one letter left out, doubled, replaced, or exchanged with the next.
+    fn misspelt(word: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        for place in 0..word.len() {
+            let (before, letter, after) = (&word[..place], &word[place..=place], &word[place + 1..]);
+            found.push(format!("{before}{after}"));
+            found.push(format!("{before}{letter}{letter}{after}"));
+            found.push(format!("{before}x{after}"));
+            if let Some(next) = after.get(..1) {
+                found.push(format!("{before}{next}{letter}{}", &after[1..]));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_misspelt_option_suggests_the_right_one() {
+        let known: Vec<&str> = PAYLOAD_OPTIONS.into_iter().chain(HANDLER_OPTIONS).collect();
+        for option in known.iter().filter(|option| option.len() > 2) {
+            for wrong in misspelt(option).into_iter().filter(|wrong| wrong != option) {
+                assert_eq!(nearest(&wrong, &known), Some(*option), "{wrong}");
+            }
+        }
+    }
+}

@@ -53,7 +53,7 @@ impl Handler {
             #(#cfgs)*
             #(#docs)*
             #[allow(clippy::too_many_arguments)]
-            #vis fn #ident(#(#names: #types),*) -> #krate::HandlerCall<#ident, #output> {
+            #vis fn #ident(#(#names: #types),*) -> #krate::HandlerCall<#ident, impl ::core::future::Future<Output = #output>> {
                 #krate::HandlerCall::new(#future)
             }
         }

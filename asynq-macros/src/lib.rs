@@ -129,7 +129,7 @@ pub fn derive_from_ref(item: TokenStream) -> TokenStream {
 /// # What it becomes
 ///
 /// An `async fn` becomes a function with the same arguments, whose future names the handler: `HandlerCall<send_welcome,
-/// Result<(), MailError>>`. Beside it stands a type of the same name, which implements `TaskHandler`. A `blocking`
+/// impl Future<Output = Result<(), MailError>>>`. Beside it stands a type of the same name, which implements `TaskHandler`. A `blocking`
 /// function becomes a unit struct that can be called; as with a constant, no local variable can have its name.
 #[proc_macro_attribute]
 pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin;
 
 pub use asynq_core::__private::{Broken, WithoutValues, serde};
 use asynq_core::{DecodeError, FailureKind, IntoOutcome, Json, Outcome, Periodic, Task, TaskError};
@@ -13,9 +12,6 @@ pub use crate::blocking::run_blocking;
 use crate::extract::{FromRef, FromTask, TaskParts};
 use crate::handlers::Handlers;
 use crate::task_handler::TaskHandler;
-
-/// What a handler returns when it is called like a function.
-pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A [`FromTask`] for a server whose state is `S`.
 pub trait Extract<S>: Sized + Send {

@@ -9,7 +9,6 @@ use std::task::{Context as PollContext, Poll};
 
 use asynq_core::{Outcome, Schedule, Task};
 
-use crate::__private::BoxFuture;
 use crate::extract::TaskParts;
 use crate::policy::{Policy, short_name};
 
@@ -105,14 +104,16 @@ pub enum AsItIs {}
 /// The future of a handler that is called as a function. Its type names the handler, `H`, which is how a server finds
 /// what `#[task]` made of the function.
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct HandlerCall<H, T> {
-    future: BoxFuture<T>,
+pub struct HandlerCall<H, F> {
+    /// In a box, so that the future can be moved and a handler can call itself.
+    future: Pin<Box<F>>,
     handler: PhantomData<fn() -> H>,
 }
 
-impl<H, T> HandlerCall<H, T> {
+impl<H, F: Future> HandlerCall<H, F> {
+    // Without asking for `Send`: the server does, and a second error would say the same.
     #[doc(hidden)]
-    pub fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
+    pub fn new(future: F) -> Self {
         HandlerCall {
             future: Box::pin(future),
             handler: PhantomData,
@@ -120,15 +121,15 @@ impl<H, T> HandlerCall<H, T> {
     }
 }
 
-impl<H, T> Future for HandlerCall<H, T> {
-    type Output = T;
+impl<H, F: Future> Future for HandlerCall<H, F> {
+    type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<T> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<F::Output> {
         self.future.as_mut().poll(cx)
     }
 }
 
-impl<H, T> fmt::Debug for HandlerCall<H, T> {
+impl<H, F> fmt::Debug for HandlerCall<H, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HandlerCall({})", short_name::<H>())
     }

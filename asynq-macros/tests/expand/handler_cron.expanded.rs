@@ -8,7 +8,7 @@
 )]
 struct tidy {}
 #[allow(clippy::too_many_arguments)]
-fn tidy(tidy: Tidy) -> ::asynq_server::HandlerCall<tidy, ()> {
+fn tidy(tidy: Tidy) -> ::asynq_server::HandlerCall<tidy, impl ::core::future::Future<Output = ()>> {
     ::asynq_server::HandlerCall::new(tidy::tidy(tidy))
 }
 const _: () = {

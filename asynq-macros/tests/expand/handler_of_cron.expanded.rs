@@ -48,7 +48,10 @@ struct nightly_report {}
 fn nightly_report(
     format: Format,
     argument_1: State<Store>,
-) -> ::asynq_server::HandlerCall<nightly_report, Result<(), StoreError>> {
+) -> ::asynq_server::HandlerCall<
+    nightly_report,
+    impl ::core::future::Future<Output = Result<(), StoreError>>,
+> {
     ::asynq_server::HandlerCall::new(nightly_report::nightly_report(format, argument_1))
 }
 const _: () = {

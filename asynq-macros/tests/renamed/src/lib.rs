@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn schedules_of_a_renamed_crate_are_registered() -> Result<(), Box<dyn std::error::Error>> {
         let broker = MemoryBroker::new();
-        let scheduler = queue::scheduler::Scheduler::new(broker);
+        let scheduler = Scheduler::new(broker);
         let declared = handlers(queue::Handlers::new()).collected(&COLLECTED).schedules();
         scheduler.register_all(&declared)?;
 
