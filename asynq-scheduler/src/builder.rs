@@ -10,7 +10,7 @@ use crate::entry::Defaults;
 use crate::hooks::{Hooks, Tick};
 use crate::scheduler::Scheduler;
 
-/// Says how a [`Scheduler`] works. Made by [`Scheduler::builder`]. Go: `SchedulerOpts`.
+/// Says how a [`Scheduler`] works. Made by [`Scheduler::builder`] of any broker. Go: `SchedulerOpts`.
 #[must_use]
 pub struct SchedulerBuilder {
     broker: Arc<dyn ScheduleBroker>,
@@ -26,7 +26,8 @@ pub(crate) struct Config {
 }
 
 impl SchedulerBuilder {
-    pub(crate) fn new(broker: Arc<dyn ScheduleBroker>) -> Self {
+    /// Of something that can do no more than a scheduler needs.
+    pub fn new(broker: Arc<dyn ScheduleBroker>) -> Self {
         let config = Config {
             defaults: Defaults {
                 zone: Zone::UTC,

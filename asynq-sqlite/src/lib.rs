@@ -63,6 +63,8 @@ mod purge;
 mod queue;
 mod readers;
 mod row;
+mod schedule;
+mod schedule_shown;
 mod schema;
 #[cfg(test)]
 mod statements;
