@@ -32,6 +32,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "asynq-interop",
         &["asynq-core", "asynq-redis", "asynq-server", "asynq-fixtures"],
     ),
+    (
+        "asynq-model-tests",
+        &["asynq-core", "asynq-redis", "asynq-sqlite", "asynq-fixtures"],
+    ),
     ("xtask", &[]),
 ];
 
@@ -63,6 +67,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
             "asynq-server/src/lib.rs",
             "bench",
             "interop-tests",
+            "model-tests",
         ],
         "the server names no broker outside of connect",
     ),
@@ -73,13 +78,14 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
             "asynq-server/src/connect.rs",
             "asynq-server/src/lib.rs",
             "bench",
+            "model-tests",
         ],
         "the server names no broker outside of connect",
     ),
     ("sqlx::", &["asynq-sqlite"], "only asynq-sqlite knows SQL"),
     (
         "MemoryBroker",
-        &["asynq-core", "asynq-server", "bench"],
+        &["asynq-core", "asynq-server", "bench", "model-tests"],
         "nothing of the memory broker in production code of other brokers",
     ),
 ];

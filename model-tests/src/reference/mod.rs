@@ -6,13 +6,17 @@ use std::time::Duration;
 use asynq_core::broker::{Receipt, Settlement};
 use asynq_core::{TaskId, TaskState, Timestamp};
 
-use crate::operation::{Answer, LEASE, New, Operation, QUEUES, START, Shown, View};
+use crate::operation::{Answer, LEASE, New, Operation, START, Taken};
+use crate::ways::Ways;
 
-const SET_TIME: Duration = Duration::from_secs(120);
+mod groups;
+mod view;
+
 const ARCHIVE_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 const DAY: i64 = 24 * 60 * 60;
 
 pub(crate) struct Model {
+    ways: Ways,
     now: Timestamp,
     tasks: Vec<Task>,
     /// By queue and payload: holder and end.
@@ -21,10 +25,17 @@ pub(crate) struct Model {
     paused: BTreeSet<usize>,
     /// By queue and day; the day of all days is −1.
     attempts: BTreeMap<(usize, i64), (u64, u64)>,
-    /// Leases that were given, by the queue and id of their task.
-    leases: Vec<(usize, u8)>,
+    /// All that were ever given.
+    leases: Vec<Lease>,
     sets: Vec<Set>,
     arrivals: i64,
+}
+
+struct Lease {
+    queue: usize,
+    id: u8,
+    /// Drawn by the broker, which has to tell.
+    nonce: u32,
 }
 
 #[derive(Clone)]
@@ -66,9 +77,10 @@ struct Set {
     deadline: Timestamp,
 }
 
-impl Default for Model {
-    fn default() -> Self {
+impl Model {
+    pub(crate) fn new(ways: Ways) -> Self {
         Model {
+            ways,
             now: START,
             tasks: Vec::new(),
             locks: BTreeMap::new(),
@@ -80,9 +92,28 @@ impl Default for Model {
             arrivals: 0,
         }
     }
-}
 
-impl Model {
+    pub(crate) fn ways(&self) -> Ways {
+        self.ways
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Takes over which nonces the broker has drawn, for all leases in the order in which they were given.
+    pub(crate) fn learn_nonces(&mut self, nonces: impl Iterator<Item = u32>) {
+        for (lease, nonce) in self.leases.iter_mut().zip(nonces) {
+            lease.nonce = nonce;
+        }
+    }
+
+    /// The locks that are held: queue, holder and end.
+    pub(crate) fn locks(&self) -> impl Iterator<Item = (usize, u8, Timestamp)> {
+        let held = self.locks.iter().filter(|(_, (_, end))| self.now < *end);
+        held.map(|((queue, _), (holder, end))| (*queue, *holder, *end))
+    }
+
     pub(crate) fn carry_out(&mut self, operation: &Operation) -> Answer {
         match operation {
             Operation::Enqueue(new) => Answer::Receipts(new.iter().map(|new| self.enqueue(new)).collect()),
@@ -109,19 +140,7 @@ impl Model {
                 Answer::Yes(found.is_some())
             }
             Operation::Forward { queue } => self.forward(*queue),
-            Operation::Expired { queue, limit } => {
-                let seen = |task: &usize| {
-                    let task = &self.tasks[*task];
-                    let started = matches!(task.place, Place::Active { started: true, .. });
-                    (task.new.id.to_string(), started, task.lost)
-                };
-                let expired = self.expired(*queue).iter().take(*limit).map(seen).collect();
-                let ends = self
-                    .listed(*queue, is_active)
-                    .into_iter()
-                    .map(|task| self.tasks[task].at);
-                Answer::Expired(expired, ends.filter(|end| *end > self.now).min())
-            }
+            Operation::Expired { queue, limit } => self.show_expired(*queue, *limit),
             Operation::Recover { queue, settlement } => {
                 let expired: Vec<u8> = self
                     .expired(*queue)
@@ -153,17 +172,7 @@ impl Model {
             Operation::Reconcile { .. } => Answer::Count(0),
             Operation::Pause { queue } => Answer::Yes(self.paused.insert(*queue)),
             Operation::Resume { queue } => Answer::Yes(self.paused.remove(queue)),
-            Operation::Cancel { queue, id } => {
-                for task in &mut self.tasks {
-                    if let Place::Active { cancel, .. } = &mut task.place
-                        && task.new.id == *id
-                        && queue.is_none_or(|queue| queue == task.new.queue)
-                    {
-                        *cancel = true;
-                    }
-                }
-                Answer::Nothing
-            }
+            Operation::Cancel { queue, id } => self.cancel(*queue, *id),
             Operation::Advance(time) => {
                 self.now = self.now.saturating_add(*time);
                 Answer::Nothing
@@ -182,8 +191,17 @@ impl Model {
         let mut found: Vec<usize> = (0..self.tasks.len())
             .filter(|task| self.tasks[*task].new.queue == queue && is_there(&self.tasks[*task].place))
             .collect();
-        found.sort_by_key(|task| (self.tasks[*task].at, self.tasks[*task].order));
+        found.sort_by_key(|task| self.order_of(&self.tasks[*task]));
         found
+    }
+
+    fn order_of(&self, task: &Task) -> (i64, i64) {
+        let tie = self.ways.tie(task.order, task.new.id);
+        match task.place {
+            Place::Pending { .. } => (0, task.order),
+            Place::Active { lease, .. } => (self.ways.lease_order(task.at, self.leases[lease].nonce), tie),
+            _ => (task.at.unix_micros(), tie),
+        }
     }
 
     /// Moves a task behind all others of its new place and time.
@@ -243,7 +261,7 @@ impl Model {
         let (place, at, next_process_at) = if due > self.now {
             (Place::Scheduled, due, Some(due))
         } else if let Some(group) = new.group {
-            (Place::Group(group), self.now, None)
+            (Place::Group(group), self.ways.rounded_down(self.now), None)
         } else {
             (
                 Place::Pending { since: self.now },
@@ -280,7 +298,11 @@ impl Model {
         for task in &taken {
             let lease = self.leases.len();
             let new = &self.tasks[*task].new;
-            self.leases.push((new.queue, new.id));
+            self.leases.push(Lease {
+                queue: new.queue,
+                id: new.id,
+                nonce: 0,
+            });
             self.put(
                 *task,
                 Place::Active {
@@ -288,18 +310,27 @@ impl Model {
                     started: false,
                     cancel: false,
                 },
-                self.now.saturating_add(LEASE),
+                self.lease_end(),
             );
         }
-        let name = |task: usize| (self.tasks[task].new.queue, self.tasks[task].new.id.to_string());
-        Answer::Taken(taken.into_iter().map(name).collect())
+        let told = |task: usize| Taken {
+            queue: self.tasks[task].new.queue,
+            id: self.tasks[task].new.id.to_string(),
+            leased_at: self.now,
+            expires_at: self.tasks[task].at,
+        };
+        Answer::Taken(taken.into_iter().map(told).collect())
+    }
+
+    fn lease_end(&self) -> Timestamp {
+        self.ways.rounded_down(self.now.saturating_add(LEASE))
     }
 
     /// The task of a lease, if it is still held.
     fn holder(&self, lease: usize) -> Option<usize> {
         let number = lease % self.leases.len().max(1);
-        let (queue, id) = *self.leases.get(number)?;
-        let found = self.find(queue, id)?;
+        let lease = self.leases.get(number)?;
+        let found = self.find(lease.queue, lease.id)?;
         let holds = |place| matches!(place, Place::Active { lease, .. } if lease == number);
         holds(self.tasks[found].place).then_some(found)
     }
@@ -308,7 +339,7 @@ impl Model {
         if self.leases.is_empty() {
             return Answer::Nothing;
         }
-        let end = self.now.saturating_add(LEASE);
+        let end = self.lease_end();
         let Some(task) = self.holder(lease) else {
             return Answer::Extended(None);
         };
@@ -376,17 +407,32 @@ impl Model {
         }
     }
 
+    fn cancel(&mut self, queue: Option<usize>, id: u8) -> Answer {
+        if queue.is_none() && !self.ways.stores_cancellation_for_all_queues() {
+            return Answer::Nothing;
+        }
+        for task in &mut self.tasks {
+            if let Place::Active { cancel, .. } = &mut task.place
+                && task.new.id == id
+                && queue.is_none_or(|queue| queue == task.new.queue)
+            {
+                *cancel = true;
+            }
+        }
+        Answer::Nothing
+    }
+
     fn forward(&mut self, queue: usize) -> Answer {
         let is_waiting = |place: &Place| matches!(place, Place::Scheduled | Place::Retry);
-        let due: Vec<usize> = self
-            .listed(queue, is_waiting)
-            .into_iter()
-            .filter(|task| self.tasks[*task].at <= self.now)
-            .collect();
+        let mut due = self.listed(queue, is_waiting);
+        due.retain(|task| self.tasks[*task].at <= self.now);
+        if self.ways.forwards_scheduled_first() {
+            due.sort_by_key(|task| self.tasks[*task].place == Place::Retry);
+        }
         for task in &due {
             match self.tasks[*task].new.group {
                 Some(group) if self.tasks[*task].place == Place::Scheduled => {
-                    self.put(*task, Place::Group(group), self.now);
+                    self.put(*task, Place::Group(group), self.ways.rounded_down(self.now));
                 }
                 _ => self.put_pending(*task),
             }
@@ -403,11 +449,34 @@ impl Model {
     }
 
     fn expired(&self, queue: usize) -> Vec<usize> {
-        let active = self.listed(queue, is_active);
+        let mut active = self.listed(queue, is_active);
+        active.retain(|task| self.is_orphaned(&self.tasks[*task]));
         active
+    }
+
+    fn is_orphaned(&self, task: &Task) -> bool {
+        match task.place {
+            Place::Active { lease, .. } => self.ways.has_ended(task.at, self.leases[lease].nonce, self.now),
+            _ => false,
+        }
+    }
+
+    fn show_expired(&self, queue: usize, limit: usize) -> Answer {
+        let seen = |task: &usize| {
+            let task = &self.tasks[*task];
+            let started = matches!(task.place, Place::Active { started: true, .. });
+            (task.new.id.to_string(), started, task.lost)
+        };
+        let end = |task: &Task| match task.place {
+            Place::Active { lease, .. } => Some(self.ways.told_end(task.at, self.leases[lease].nonce)),
+            _ => None,
+        };
+        let held = self
+            .listed(queue, is_active)
             .into_iter()
-            .filter(|task| self.tasks[*task].at <= self.now)
-            .collect()
+            .map(|task| &self.tasks[task]);
+        let next = held.filter(|task| !self.is_orphaned(task)).filter_map(end).min();
+        Answer::Expired(self.expired(queue).iter().take(limit).map(seen).collect(), next)
     }
 
     fn purge(&mut self, queue: usize, limit: usize) -> Answer {
@@ -420,10 +489,11 @@ impl Model {
                 .first()
                 .filter(|task| self.tasks[**task].at <= self.now.saturating_sub(ARCHIVE_AGE));
             let Some(task) = outdated.or(too_old) else {
+                let is_at_limit = limit > 0 && completed + archived == limit;
                 return Answer::Purged {
                     completed,
                     archived,
-                    more: false,
+                    more: is_at_limit && self.ways.says_more_at_limit(),
                 };
             };
             if completed + archived == limit {
@@ -439,150 +509,6 @@ impl Model {
             }
             self.delete(*task);
         }
-    }
-
-    fn seal(
-        &mut self,
-        queue: usize,
-        group: u8,
-        grace: u64,
-        max_delay: Option<u64>,
-        max_size: Option<usize>,
-    ) -> Answer {
-        let waiting = self.listed(queue, |place| *place == Place::Group(group));
-        let (Some(oldest), Some(newest)) = (waiting.first(), waiting.last()) else {
-            return Answer::Sealed(None);
-        };
-        let has_waited = |task: &usize, seconds| {
-            self.tasks[*task].at <= self.now.saturating_sub(Duration::from_secs(seconds))
-        };
-        let is_ready = max_size.is_some_and(|size| waiting.len() >= size)
-            || max_delay.is_some_and(|delay| has_waited(oldest, delay))
-            || has_waited(newest, grace);
-        if !is_ready {
-            return Answer::Sealed(None);
-        }
-        let deadline = self.now.saturating_add(SET_TIME);
-        let mut ids = Vec::new();
-        for task in waiting.into_iter().take(max_size.unwrap_or(usize::MAX)) {
-            ids.push(self.tasks[task].new.id.to_string());
-            self.tasks[task].place = Place::Set(self.sets.len());
-        }
-        self.sets.push(Set { queue, deadline });
-        Answer::Sealed(Some((ids, deadline)))
-    }
-
-    fn finish_set(&mut self, number: usize, merged: &New) -> Answer {
-        if self.sets.is_empty() {
-            return Answer::Nothing;
-        }
-        let number = number % self.sets.len();
-        let queue = self.sets[number].queue;
-        if self
-            .listed(queue, |place| *place == Place::Set(number))
-            .is_empty()
-        {
-            return Answer::Merged(None);
-        }
-        let merged = New {
-            queue,
-            ..merged.clone()
-        };
-        let receipt = self.enqueue(&merged);
-        if matches!(receipt, Receipt::Accepted { .. }) {
-            while let Some(task) = self.listed(queue, |place| *place == Place::Set(number)).first() {
-                self.delete(*task);
-            }
-        }
-        Answer::Merged(Some(receipt))
-    }
-
-    fn reclaim(&mut self, queue: usize) -> Answer {
-        let mut reclaimed = BTreeSet::new();
-        for task in self.listed(queue, |place| matches!(place, Place::Set(_))) {
-            let task = &mut self.tasks[task];
-            if let Place::Set(number) = task.place
-                && self.sets[number].deadline <= self.now
-            {
-                reclaimed.insert(number);
-                task.place = Place::Group(task.new.group.unwrap());
-            }
-        }
-        Answer::Count(reclaimed.len())
-    }
-
-    pub(crate) fn view(&self) -> Vec<Option<View>> {
-        (0..QUEUES)
-            .map(|queue| self.used.contains(&queue).then(|| self.view_of(queue)))
-            .collect()
-    }
-
-    fn view_of(&self, queue: usize) -> View {
-        let mut groups = BTreeSet::new();
-        let mut counts = vec![0; TaskState::ALL.len()];
-        for task in self.listed(queue, |place| !matches!(place, Place::Set(_))) {
-            let place = self.tasks[task].place;
-            counts[TaskState::ALL
-                .iter()
-                .position(|state| *state == place.state())
-                .unwrap()] += 1;
-            if let Place::Group(group) = place {
-                groups.insert(group);
-            }
-        }
-        let mut lists: Vec<Vec<Shown>> = TaskState::ALL[..6]
-            .iter()
-            .map(|state| self.list(queue, *state))
-            .collect();
-        for group in &groups {
-            lists.push(self.shown(self.listed(queue, |place| *place == Place::Group(*group))));
-        }
-        let pending = self.listed(queue, |place| matches!(place, Place::Pending { .. }));
-        let attempts = |day| self.attempts.get(&(queue, day)).copied().unwrap_or_default();
-        let (today, ever) = (attempts(self.now.unix_seconds().div_euclid(DAY)), attempts(-1));
-        View {
-            lists,
-            groups: groups.iter().map(|group| format!("group-{group}")).collect(),
-            counts,
-            attempts: [today.0, today.1, ever.0, ever.1],
-            is_paused: self.paused.contains(&queue),
-            oldest: pending.first().and_then(|task| match self.tasks[*task].place {
-                Place::Pending { since } => Some(since),
-                _ => None,
-            }),
-        }
-    }
-
-    fn list(&self, queue: usize, state: TaskState) -> Vec<Shown> {
-        let mut listed = self.listed(queue, |place| place.state() == state);
-        if state == TaskState::Active {
-            listed.sort_by_key(|task| self.tasks[*task].order);
-        }
-        self.shown(listed)
-    }
-
-    fn shown(&self, tasks: Vec<usize>) -> Vec<Shown> {
-        let one = |task: usize| {
-            let task = &self.tasks[task];
-            let state = task.place.state();
-            Shown {
-                id: task.new.id.to_string(),
-                state,
-                payload: task.new.payload,
-                next: match state {
-                    TaskState::Pending => Some(self.now),
-                    TaskState::Scheduled | TaskState::Retry => Some(task.at),
-                    _ => None,
-                },
-                result: task.result,
-                is_orphaned: state == TaskState::Active && task.at <= self.now,
-                retried: task.retried,
-                error: task.error.clone(),
-                failed_at: task.failed_at,
-                completed_at: task.completed_at,
-            }
-        };
-        tasks.into_iter().map(one).collect()
     }
 }
 
