@@ -51,11 +51,21 @@ impl Operation for StoreTasks {
         OPERATION
     }
 
+    fn brings(&self) -> Option<u64> {
+        Some(self.0.iter().map(size).sum())
+    }
+
     async fn carry_out(&self, transaction: &mut Transaction) -> Result<Vec<Receipt>, sqlx::Error> {
         let receipts = store(&mut transaction.connection, &self.0, transaction.now).await?;
         note_changes(&mut transaction.changes, &self.0, &receipts);
         Ok(receipts)
     }
+}
+
+/// About how many bytes a task takes in the file.
+fn size(task: &NewTask) -> u64 {
+    const ROW_AND_INDEXES: usize = 500;
+    (task.message.payload.len() + ROW_AND_INDEXES) as u64
 }
 
 /// What those who watch are to be told.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use asynq_core::{BoxError, BrokerError, QueueName};
 use sqlx::Error;
 
+use crate::reserve::is_full;
+
 /// What an error means, and what is to be done about the connection that gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
@@ -34,10 +36,16 @@ pub(crate) fn meaning(error: &Error) -> Meaning {
     const NO_DATABASE: i64 = 26;
     let Some(code) = code(error) else {
         return match error {
+            Error::Io(error) if is_full(error) => Meaning::Full,
             Error::WorkerCrashed | Error::Io(_) => Meaning::Broken,
             _ => Meaning::Other,
         };
     };
+    // The file whose memory processes share cannot be made longer.
+    const SHARED_MEMORY_SIZE: i64 = INPUT_OUTPUT | 19 << 8;
+    if code == SHARED_MEMORY_SIZE {
+        return Meaning::Full;
+    }
     match code & 0xff {
         BUSY | LOCKED => Meaning::Locked,
         PERMISSION | READ_ONLY => Meaning::ReadOnly,

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection};
 use crate::config::Config;
 use crate::{
     aggregate, apply, cancel, change, delete_queue, dequeue, enqueue, finish, inspect, maintain, page,
-    presence, purge, queue, schema, statistics, watch,
+    presence, purge, queue, reserve, schema, statistics, watch,
 };
 
 fn all() -> Vec<&'static str> {
@@ -26,6 +26,7 @@ fn all() -> Vec<&'static str> {
         presence::statements(),
         purge::statements(),
         queue::statements(),
+        reserve::statements(),
         schema::statements(),
         statistics::statements(),
         watch::statements(),
@@ -51,6 +52,7 @@ const SOURCES: &[&str] = &[
     include_str!("presence.rs"),
     include_str!("purge.rs"),
     include_str!("queue.rs"),
+    include_str!("reserve.rs"),
     include_str!("schema.rs"),
     include_str!("statistics.rs"),
     include_str!("watch.rs"),

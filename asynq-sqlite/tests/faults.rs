@@ -4,11 +4,9 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use asynq_core::broker::{Claim, Finish, Finished, Leased, Settlement};
 use asynq_core::{
     BrokerError, Client, Dequeue, Enqueue, EnqueueError, Inspect, Page, QueueName, RawTask, TaskState,
 };
@@ -16,7 +14,6 @@ use asynq_sqlite::SqliteBroker;
 use asynq_sqlite::sqlx::{Connection, Executor, Row, SqliteConnection};
 
 const LEASE: Duration = Duration::from_secs(30);
-const PATIENCE: Duration = Duration::from_secs(60);
 
 fn queue() -> QueueName {
     QueueName::default_queue()
@@ -103,7 +100,7 @@ async fn a_damaged_page_is_an_error_and_no_panic() {
     for answer in Client::new(broker.clone()).enqueue_all(tasks).await {
         answer.unwrap();
     }
-    close(broker, &path).await;
+    support::close(broker, &path).await;
     let mut bytes = std::fs::read(&path).unwrap();
     // Pages have 4 KiB. The first ones hold the list of tables.
     let from = bytes.len() / 4;
@@ -122,20 +119,6 @@ async fn a_damaged_page_is_an_error_and_no_panic() {
     assert!(cause.contains("the file is damaged"), "{taken:?}");
 }
 
-/// Drops a broker and waits until everything it had open is closed: SQLite deletes the log then.
-async fn close(broker: SqliteBroker, path: &Path) {
-    drop(broker);
-    let log = PathBuf::from(format!("{}-wal", path.display()));
-    let closed = async {
-        while log.exists() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, closed)
-        .await
-        .expect("the broker is closed with its last clone");
-}
-
 #[tokio::test]
 async fn the_file_is_closed_with_the_last_clone() {
     let path = support::dir_of_this_test().join("tasks.db");
@@ -145,7 +128,7 @@ async fn the_file_is_closed_with_the_last_clone() {
     enqueue(&clone, vec![1]).await.unwrap();
     clone.queue_info(&queue()).await.unwrap();
 
-    close(clone, &path).await;
+    support::close(clone, &path).await;
 }
 
 #[tokio::test]
@@ -193,117 +176,4 @@ async fn a_short_lock_is_waited_for() {
     });
 
     enqueued.unwrap();
-}
-
-/// A file system of its own in memory. Only root may make one.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    fn mount(size: &str) -> Self {
-        let path = support::dir_of_this_test().join("small");
-        std::fs::create_dir(&path).unwrap();
-        let options = format!("size={size}");
-        run(Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
-            .arg(&path));
-        Tmpfs(path)
-    }
-
-    fn remount(&self, option: &str) {
-        run(Command::new("mount")
-            .args(["-o", &format!("remount,{option}")])
-            .arg(&self.0));
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.join("tasks.db")
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        // Lazily: connections may be open still.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-fn run(command: &mut Command) {
-    assert!(command.status().unwrap().success(), "{command:?}");
-}
-
-#[tokio::test]
-#[ignore = "mounts a file system, which needs root on Linux: run with --ignored"]
-async fn a_full_disk_is_full_until_there_is_room() {
-    let disk = Tmpfs::mount("2m");
-    let broker = SqliteBroker::open(disk.file()).await.unwrap();
-    enqueue(&broker, b"small".to_vec()).await.unwrap();
-
-    let error = loop {
-        if let Err(error) = enqueue(&broker, vec![0; 100_000]).await {
-            break error;
-        }
-    };
-    assert!(matches!(error, BrokerError::Full { .. }), "{error:?}");
-    assert!(error.is_transient());
-
-    assert!(matches!(listed(&broker).await, 1..), "reading goes on");
-    let accepted = listed(&broker).await;
-
-    disk.remount("size=8m");
-
-    enqueue(&broker, vec![0; 100_000])
-        .await
-        .expect("the disk is larger");
-    assert_eq!(
-        take_and_finish_all(&broker).await,
-        accepted + 1,
-        "what was accepted is there, what was refused is not"
-    );
-}
-
-async fn listed(broker: &SqliteBroker) -> usize {
-    let page = Page::first(1000);
-    let tasks = broker.tasks(&queue(), TaskState::Pending, None, page).await;
-    tasks.unwrap().len()
-}
-
-async fn take_and_finish_all(broker: &SqliteBroker) -> usize {
-    let taken = broker.dequeue(&[queue()], 1000, LEASE).await.unwrap();
-    let finish = |leased: Leased| Finish {
-        key: leased.key,
-        message: leased.message,
-        claim: Claim::Holder,
-        settlement: Settlement::Done { result: None },
-    };
-    let finishes: Vec<Finish> = taken.tasks.into_iter().map(finish).collect();
-    let finished = broker.finish(&finishes).await.unwrap();
-    finished
-        .into_iter()
-        .filter(|finished| *finished == Finished::Settled)
-        .count()
-}
-
-#[tokio::test]
-#[ignore = "mounts a file system, which needs root on Linux: run with --ignored"]
-async fn a_read_only_file_is_denied_until_it_may_be_written() {
-    let disk = Tmpfs::mount("8m");
-    let broker = SqliteBroker::open(disk.file()).await.unwrap();
-    enqueue(&broker, vec![1]).await.unwrap();
-    close(broker, &disk.file()).await;
-    disk.remount("ro");
-
-    let error = SqliteBroker::open(disk.file()).await.unwrap_err();
-    let text = format!("{error} {:?}", std::error::Error::source(&error));
-    assert!(
-        matches!(error, BrokerError::Denied { .. } | BrokerError::Config(_)),
-        "{error:?}"
-    );
-    assert!(
-        text.contains("read-only") || text.contains("allowed to write"),
-        "{text}"
-    );
-    disk.remount("rw");
-
-    let broker = SqliteBroker::open(disk.file()).await.unwrap();
-    enqueue(&broker, vec![1]).await.unwrap();
 }
