@@ -11,7 +11,6 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Row, Sqlite, SqliteConnection};
 
 use crate::broker::SqliteBroker;
-use crate::error::broker_error;
 use crate::queue::places;
 use crate::row::micros;
 use crate::watch::Changes;
@@ -32,9 +31,7 @@ impl Enqueue for SqliteBroker {
         const OPERATION: &str = "ping";
         let mut reader = self.reader(OPERATION).await?;
         let answer = sqlx::query(PING).fetch_one(&mut *reader).await;
-        answer
-            .map(drop)
-            .map_err(|error| broker_error(OPERATION, None, error))
+        answer.map(drop).map_err(self.failed(OPERATION, None))
     }
 }
 

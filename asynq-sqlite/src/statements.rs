@@ -88,7 +88,7 @@ impl File {
         let path = std::env::temp_dir().join(format!("asynq-statements-{}.db", uuid::Uuid::new_v4()));
         let config = Config::parse(&path).unwrap();
         let mut connection = config.write_options().connect().await.unwrap();
-        schema::migrate(&mut connection).await.unwrap();
+        schema::migrate(&mut connection, &path).await.unwrap();
         File { path, connection }
     }
 

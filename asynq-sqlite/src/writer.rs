@@ -7,6 +7,7 @@
 //! wake each other in half the time that a runtime takes. It also outlives the runtime in which the file was opened, and
 //! a test that pauses tokio's time does not stop it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -127,7 +128,7 @@ trait Job: Send {
     fn is_abandoned(&self) -> bool;
     fn brings(&self) -> Option<u64>;
     fn committed(self: Box<Self>);
-    fn failed(self: Box<Self>, error: &Arc<sqlx::Error>);
+    fn failed(self: Box<Self>, file: &Path, error: &Arc<sqlx::Error>);
 }
 
 #[async_trait]
@@ -151,8 +152,9 @@ impl<O: Operation> Job for Asked<O> {
         }
     }
 
-    fn failed(self: Box<Self>, error: &Arc<sqlx::Error>) {
-        let error = broker_error(self.operation.name(), self.operation.queue(), error.clone());
+    fn failed(self: Box<Self>, file: &Path, error: &Arc<sqlx::Error>) {
+        let operation = &self.operation;
+        let error = broker_error(Some(file), operation.name(), operation.queue(), error.clone());
         let _ = self.reply.send(Err(error));
     }
 }
@@ -219,7 +221,7 @@ impl Turns {
             self.make_room().await;
             outcome = self.commit(&mut group).await;
         }
-        settle(group, outcome);
+        self.settle(group, outcome);
     }
 
     /// Refuses what brings new tasks, if there is no room.
@@ -229,9 +231,20 @@ impl Turns {
             && let Err(error) = self.reserve.ensure(&mut transaction.connection).await
         {
             let refused = group.extract_if(.., |job| job.brings().is_some()).collect();
-            settle(refused, Err(Failed::ToBegin(error)));
+            self.settle(refused, Err(Failed::ToBegin(error)));
         }
         group
+    }
+
+    fn settle(&self, group: Vec<Box<dyn Job>>, outcome: Result<(), Failed>) {
+        match outcome {
+            Ok(()) => group.into_iter().for_each(|job| job.committed()),
+            Err(Failed::ToBegin(error) | Failed::Midway(error)) => {
+                let error = Arc::new(error);
+                let tell = |job: Box<dyn Job>| job.failed(&self.config.path, &error);
+                group.into_iter().for_each(tell);
+            }
+        }
     }
 
     /// Gives the reserve away, and starts the log anew. That fails while somebody reads; then there is the reserve still.
@@ -345,20 +358,10 @@ async fn open(config: &Config) -> Result<SqliteConnection, BrokerError> {
             "the file {path} cannot be opened or made ({error}): its folder must exist, and the process must be allowed \
              to write there"
         )),
-        _ => broker_error(OPERATION, None, error),
+        _ => broker_error(Some(&config.path), OPERATION, None, error),
     })?;
-    schema::migrate(&mut connection).await?;
+    schema::migrate(&mut connection, &config.path).await?;
     let patient = connection.execute("PRAGMA busy_timeout = 0").await;
-    patient.map_err(|error| broker_error(OPERATION, None, error))?;
+    patient.map_err(|error| broker_error(Some(&config.path), OPERATION, None, error))?;
     Ok(connection)
-}
-
-fn settle(group: Vec<Box<dyn Job>>, outcome: Result<(), Failed>) {
-    match outcome {
-        Ok(()) => group.into_iter().for_each(|job| job.committed()),
-        Err(Failed::ToBegin(error) | Failed::Midway(error)) => {
-            let error = Arc::new(error);
-            group.into_iter().for_each(|job| job.failed(&error));
-        }
-    }
 }

@@ -301,13 +301,16 @@ async fn a_read_only_file_is_denied_until_it_may_be_written() {
     disk.remount("ro");
 
     let error = SqliteBroker::open(disk.file()).await.unwrap_err();
-    let text = format!("{error} {:?}", std::error::Error::source(&error));
+    let cause = std::error::Error::source(&error).map(ToString::to_string);
+    let text = format!("{error} {}", cause.unwrap_or_default());
     assert!(
         matches!(error, BrokerError::Denied { .. } | BrokerError::Config(_)),
         "{error:?}"
     );
+    assert!(text.contains(disk.file().to_str().unwrap()), "{text}");
     assert!(
-        text.contains("read-only") || text.contains("allowed to write"),
+        text.contains("is read-only: the process needs to write")
+            || text.contains("must be allowed to write"),
         "{text}"
     );
     disk.remount("rw");
