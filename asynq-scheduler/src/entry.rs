@@ -3,10 +3,10 @@ use std::sync::Arc;
 
 use asynq_core::broker::EntryKey;
 use asynq_core::{EncodeError, EnqueueError, IntoTask, RawTask, TaskOptions, new_task};
+use asynq_cron::{Spec, SpecError, Zone};
 use uuid::Uuid;
 
 use crate::option_text;
-use crate::spec::{Spec, SpecError, Zone};
 use crate::ticks::{Missed, Ticks};
 
 /// A task that is enqueued again and again, and when.

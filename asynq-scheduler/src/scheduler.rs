@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
-use asynq_core::broker::{ScheduleBroker, ScheduleEntry};
+use asynq_core::broker::{Broker, ScheduleBroker, ScheduleEntry};
 use asynq_core::{BrokerError, IntoTask, TaskOptions, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -114,13 +114,14 @@ pub enum StartError {
 
 impl Scheduler {
     /// A scheduler with defaults.
-    pub fn new(broker: impl Into<Arc<dyn ScheduleBroker>>) -> Self {
+    pub fn new(broker: impl Into<Arc<dyn Broker>>) -> Self {
         Self::builder(broker).build()
     }
 
     /// A scheduler with settings.
-    pub fn builder(broker: impl Into<Arc<dyn ScheduleBroker>>) -> SchedulerBuilder {
-        SchedulerBuilder::new(broker.into())
+    pub fn builder(broker: impl Into<Arc<dyn Broker>>) -> SchedulerBuilder {
+        let broker: Arc<dyn Broker> = broker.into();
+        SchedulerBuilder::new(broker)
     }
 
     pub(crate) fn with_config(broker: Arc<dyn ScheduleBroker>, config: Config) -> Self {

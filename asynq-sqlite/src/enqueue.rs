@@ -60,7 +60,7 @@ impl Operation for StoreTasks {
 }
 
 /// About how many bytes a task takes in the file.
-fn size(task: &NewTask) -> u64 {
+pub(crate) fn size(task: &NewTask) -> u64 {
     const ROW_AND_INDEXES: usize = 500;
     (task.message.payload.len() + ROW_AND_INDEXES) as u64
 }

@@ -67,6 +67,8 @@ mod queue;
 mod readers;
 mod reserve;
 mod row;
+mod schedule;
+mod schedule_shown;
 mod schema;
 #[cfg(test)]
 mod statements;

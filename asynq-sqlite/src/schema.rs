@@ -10,7 +10,10 @@ use crate::error::broker_error;
 const OPERATION: &str = "open";
 
 /// In their order. A released one is never edited: another file is added.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_tasks.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/0001_tasks.sql"),
+    include_str!("migrations/0002_schedule.sql"),
+];
 
 /// How many migrations this version of the library knows.
 pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;

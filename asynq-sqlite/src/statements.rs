@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection};
 use crate::config::Config;
 use crate::{
     aggregate, apply, cancel, change, delete_queue, dequeue, enqueue, finish, inspect, maintain, page,
-    presence, purge, queue, reserve, schema, statistics, watch,
+    presence, purge, queue, reserve, schedule, schedule_shown, schema, statistics, watch,
 };
 
 fn all() -> Vec<&'static str> {
@@ -27,6 +27,8 @@ fn all() -> Vec<&'static str> {
         purge::statements(),
         queue::statements(),
         reserve::statements(),
+        schedule::statements(),
+        schedule_shown::statements(),
         schema::statements(),
         statistics::statements(),
         watch::statements(),
@@ -53,6 +55,8 @@ const SOURCES: &[&str] = &[
     include_str!("purge.rs"),
     include_str!("queue.rs"),
     include_str!("reserve.rs"),
+    include_str!("schedule.rs"),
+    include_str!("schedule_shown.rs"),
     include_str!("schema.rs"),
     include_str!("statistics.rs"),
     include_str!("watch.rs"),
@@ -69,6 +73,14 @@ const EXCEPTIONS: &[(&str, &str)] = &[
         "all servers are asked for; there are few",
     ),
     ("DELETE FROM asynq_servers WHERE expires", "there are few servers"),
+    (
+        "DELETE FROM asynq_schedulers WHERE expires",
+        "there are few schedulers",
+    ),
+    (
+        "FROM asynq_schedulers JOIN",
+        "all schedulers are asked for; there are few",
+    ),
     ("ORDER BY since, place", "tasks that run are few"),
     ("SELECT 1 FROM asynq_queues LIMIT 1", "stops at the first"),
     (

@@ -8,10 +8,11 @@ use crate::step::{Result, cargo_command, output};
 
 /// What each crate may depend on, of ours.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("asynq-cron", &[]),
     ("asynq-macros", &[]),
     ("asynq-core", &["asynq-macros"]),
     ("asynq-redis", &["asynq-core"]),
-    ("asynq-scheduler", &["asynq-core"]),
+    ("asynq-scheduler", &["asynq-core", "asynq-cron"]),
     ("asynq-sqlite", &["asynq-core"]),
     (
         "asynq-server",
@@ -83,6 +84,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
         "the server names no broker outside of connect",
     ),
     ("sqlx::", &["asynq-sqlite"], "only asynq-sqlite knows SQL"),
+    ("chrono_tz::", &["asynq-cron"], "only asynq-cron knows time zones"),
     (
         "MemoryBroker",
         &["asynq-core", "asynq-server", "bench", "model-tests"],

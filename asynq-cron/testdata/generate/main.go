@@ -1,4 +1,4 @@
-// Prints when specs fire according to robfig/cron v3, as the table that the tests of asynq-scheduler compare with.
+// Prints when specs fire according to robfig/cron v3, as the table that the tests of asynq-cron compare with.
 //
 //	go run . > ../specs.tsv
 //	go run . -seed 7 -random 10000 > more.tsv    # for SPEC_TABLE=more.tsv cargo test --test specs

@@ -1,4 +1,4 @@
-module asynq-scheduler-testdata
+module asynq-cron-testdata
 
 go 1.22
 

@@ -45,7 +45,7 @@ pub enum SpecErrorKind {
 
 impl SpecError {
     /// `part` is the text that is wrong, and a piece of `spec`.
-    pub(super) fn new(kind: SpecErrorKind, spec: &str, part: &str) -> Self {
+    pub(crate) fn new(kind: SpecErrorKind, spec: &str, part: &str) -> Self {
         let start = (part.as_ptr() as usize).saturating_sub(spec.as_ptr() as usize);
         let start = start.min(spec.len());
         SpecError {
@@ -67,7 +67,7 @@ impl SpecError {
 }
 
 /// A spec may come from anywhere and be of any length.
-fn shortened(part: &str) -> String {
+pub(crate) fn shortened(part: &str) -> String {
     const LONGEST: usize = 64;
     if part.chars().count() <= LONGEST {
         return part.to_owned();

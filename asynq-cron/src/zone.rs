@@ -7,18 +7,17 @@ use chrono_tz::Tz;
 /// A time zone of the IANA database, which is compiled in. UTC unless told otherwise.
 ///
 /// ```
-/// use asynq_scheduler::Zone;
+/// use asynq_cron::Zone;
 ///
 /// let zone: Zone = "Europe/Paris".parse()?;
 /// assert_eq!(zone.to_string(), "Europe/Paris");
-/// # Ok::<(), asynq_scheduler::UnknownZone>(())
+/// # Ok::<(), asynq_cron::UnknownZone>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Zone(Tz);
 
 /// No time zone has this name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown time zone {0:?}; expected a name such as Europe/Paris")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownZone(String);
 
 impl Zone {
@@ -26,7 +25,7 @@ impl Zone {
     pub const UTC: Zone = Zone(Tz::UTC);
 
     /// What the clocks of the zone show.
-    pub(super) fn civil(self, seconds: i64) -> Option<Civil> {
+    pub(crate) fn civil(self, seconds: i64) -> Option<Civil> {
         let utc = DateTime::from_timestamp(seconds, 0)?.naive_utc();
         let offset = self.0.offset_from_utc_datetime(&utc).fix();
         let time = utc.checked_add_offset(offset)?;
@@ -43,7 +42,7 @@ impl Zone {
 
     /// The moment at which the clocks show this, or one nearby if they never do. Months may be one too many, days any
     /// number. Go: `time.Date`.
-    pub(super) fn moment(self, year: i32, month: u32, day: u32, second_of_day: u32) -> Option<i64> {
+    pub(crate) fn moment(self, year: i32, month: u32, day: u32, second_of_day: u32) -> Option<i64> {
         let (year, month) = if month > 12 {
             (year.checked_add(1)?, month - 12)
         } else {
@@ -67,19 +66,19 @@ impl Zone {
 }
 
 /// What clocks show.
-pub(super) struct Civil {
-    pub(super) year: i32,
-    pub(super) month: u32,
-    pub(super) day: u32,
-    pub(super) hour: u32,
-    pub(super) minute: u32,
-    pub(super) second: u32,
+pub(crate) struct Civil {
+    pub(crate) year: i32,
+    pub(crate) month: u32,
+    pub(crate) day: u32,
+    pub(crate) hour: u32,
+    pub(crate) minute: u32,
+    pub(crate) second: u32,
     /// Sunday is 0.
-    pub(super) weekday: u32,
+    pub(crate) weekday: u32,
 }
 
 impl Civil {
-    pub(super) fn second_of_day(&self) -> u32 {
+    pub(crate) fn second_of_day(&self) -> u32 {
         self.hour * 3_600 + self.minute * 60 + self.second
     }
 }
@@ -89,6 +88,18 @@ impl Default for Zone {
         Zone::UTC
     }
 }
+
+impl fmt::Display for UnknownZone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.0;
+        write!(
+            f,
+            "unknown time zone {name:?}; expected a name such as Europe/Paris"
+        )
+    }
+}
+
+impl std::error::Error for UnknownZone {}
 
 impl FromStr for Zone {
     type Err = UnknownZone;

@@ -1,7 +1,15 @@
 //! Durations as Go writes them.
 
-/// Nanoseconds of a text such as `1h30m`, `1.5s` or `-300ms`; on failure what is wrong. Go: `time.ParseDuration`.
-pub(crate) fn parse_duration(text: &str) -> Result<i64, &'static str> {
+/// Nanoseconds of a text such as `1h30m`, `1.5s` or `-300ms`. Go: `time.ParseDuration`.
+///
+/// ```
+/// assert_eq!(asynq_cron::parse_duration("1m30s"), Ok(90_000_000_000));
+/// ```
+///
+/// # Errors
+///
+/// What is wrong, to stand behind the text.
+pub fn parse_duration(text: &str) -> Result<i64, &'static str> {
     const TOO_LONG: &str = "is longer than 292 years";
     let (is_negative, mut rest) = match text.as_bytes().first() {
         Some(b'-') => (true, &text[1..]),

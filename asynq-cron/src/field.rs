@@ -1,54 +1,56 @@
 //! One field of a cron spec, as a set of allowed values.
 
+use crate::error::shortened;
+
 /// The allowed values as bits, and whether the field counts as a star.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Set {
+pub(crate) struct Set {
     bits: u64,
     /// It has a `*` or `?` with step one. For days it decides whether both fields must match or either.
-    pub(super) starred: bool,
+    pub(crate) starred: bool,
 }
 
 /// The five fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fields {
-    pub(super) minute: Set,
-    pub(super) hour: Set,
-    pub(super) day: Set,
-    pub(super) month: Set,
-    pub(super) weekday: Set,
+pub(crate) struct Fields {
+    pub(crate) minute: Set,
+    pub(crate) hour: Set,
+    pub(crate) day: Set,
+    pub(crate) month: Set,
+    pub(crate) weekday: Set,
 }
 
 /// What a field may hold.
-pub(super) struct Bounds {
-    pub(super) name: &'static str,
+pub(crate) struct Bounds {
+    pub(crate) name: &'static str,
     min: u64,
     max: u64,
     names: &'static [&'static str],
-    pub(super) allowed: &'static str,
+    pub(crate) allowed: &'static str,
 }
 
-pub(super) const MINUTE: Bounds = Bounds {
+pub(crate) const MINUTE: Bounds = Bounds {
     name: "minute",
     min: 0,
     max: 59,
     names: &[],
     allowed: "0-59",
 };
-pub(super) const HOUR: Bounds = Bounds {
+pub(crate) const HOUR: Bounds = Bounds {
     name: "hour",
     min: 0,
     max: 23,
     names: &[],
     allowed: "0-23",
 };
-pub(super) const DAY: Bounds = Bounds {
+pub(crate) const DAY: Bounds = Bounds {
     name: "day of month",
     min: 1,
     max: 31,
     names: &[],
     allowed: "1-31",
 };
-pub(super) const MONTH: Bounds = Bounds {
+pub(crate) const MONTH: Bounds = Bounds {
     name: "month",
     min: 1,
     max: 12,
@@ -57,7 +59,7 @@ pub(super) const MONTH: Bounds = Bounds {
     ],
     allowed: "1-12 or jan-dec",
 };
-pub(super) const WEEKDAY: Bounds = Bounds {
+pub(crate) const WEEKDAY: Bounds = Bounds {
     name: "day of week",
     min: 0,
     max: 6,
@@ -66,11 +68,11 @@ pub(super) const WEEKDAY: Bounds = Bounds {
 };
 
 impl Set {
-    pub(super) fn has(self, value: u32) -> bool {
+    pub(crate) fn has(self, value: u32) -> bool {
         value < 64 && self.bits & (1 << value) != 0
     }
 
-    pub(super) fn is_empty(self) -> bool {
+    pub(crate) fn is_empty(self) -> bool {
         self.bits == 0
     }
 
@@ -90,7 +92,7 @@ impl Bounds {
     /// The set of a list such as `1,5-8,*/10`. On failure what is wrong with the field. Go: `getField`.
     ///
     /// Empty items are left out; a field of nothing but commas is the empty set, as in robfig/cron.
-    pub(super) fn parse(&self, field: &str) -> Result<Set, String> {
+    pub(crate) fn parse(&self, field: &str) -> Result<Set, String> {
         let mut set = Set::default();
         for item in field.split(',').filter(|item| !item.is_empty()) {
             self.add_item(item, &mut set)?;
@@ -102,7 +104,9 @@ impl Bounds {
     fn add_item(&self, item: &str, set: &mut Set) -> Result<(), String> {
         let (range, step) = match item.split_once('/') {
             None => (item, None),
-            Some((_, step)) if step.contains('/') => return Err(format!("more than one slash in {item:?}")),
+            Some((_, step)) if step.contains('/') => {
+                return Err(format!("more than one slash in {:?}", shortened(item)));
+            }
             Some((range, step)) => (range, Some(number(step)?)),
         };
         let bounds: Vec<&str> = range.splitn(4, '-').collect();
@@ -112,7 +116,7 @@ impl Bounds {
             _ if is_star => (self.min, self.max),
             [value] => (self.value(value)?, self.value(value)?),
             [start, end] => (self.value(start)?, self.value(end)?),
-            _ => return Err(format!("more than one hyphen in {item:?}")),
+            _ => return Err(format!("more than one hyphen in {:?}", shortened(item))),
         };
         if bounds.len() == 1 && step.is_some() {
             end = self.max;
@@ -157,11 +161,10 @@ fn number(text: &str) -> Result<u64, String> {
     value
         .filter(|value| i64::try_from(*value).is_ok())
         .ok_or_else(|| {
-            let text: String = text.chars().take(64).collect();
             if text.is_empty() {
                 "a number is missing".to_owned()
             } else {
-                format!("{text:?} is not a number or name that is known here")
+                format!("{:?} is not a number or name that is known here", shortened(text))
             }
         })
 }

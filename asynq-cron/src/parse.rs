@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::duration::parse_duration;
-use super::field::{Bounds, DAY, Fields, HOUR, MINUTE, MONTH, Set, WEEKDAY};
-use super::{Schedule, SpecError, SpecErrorKind, Zone};
+use crate::duration::parse_duration;
+use crate::field::{Bounds, DAY, Fields, HOUR, MINUTE, MONTH, Set, WEEKDAY};
+use crate::spec::Schedule;
+use crate::{SpecError, SpecErrorKind, Zone};
 
-pub(super) fn parse(spec: &str) -> Result<Schedule, SpecError> {
+pub(crate) fn parse(spec: &str) -> Result<Schedule, SpecError> {
     if spec.is_empty() {
         return Err(SpecError::new(SpecErrorKind::Empty, spec, spec));
     }

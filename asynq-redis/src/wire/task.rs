@@ -1,13 +1,14 @@
-//! The stored form of tasks, servers and workers: the protobuf records of Go asynq's `asynq.proto`.
+//! Tasks.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use asynq_core::broker::{ScheduleEntry, ScheduleEvent, ServerId, ServerInfo, WorkerInfo};
 use asynq_core::{GroupName, QueueName, TaskId, TaskMessage, Timestamp};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 use prost::encoding::decode_varint;
+
+use super::value::{not_empty, to_i32, to_u32};
 
 #[derive(Clone, PartialEq, Message)]
 struct WireTask {
@@ -45,85 +46,6 @@ struct WireTask {
 
 /// Fields with a higher number were added by a newer version of asynq.
 const LAST_TASK_FIELD: u64 = 15;
-
-#[derive(Clone, PartialEq, Message)]
-struct WireTimestamp {
-    #[prost(int64, tag = "1")]
-    seconds: i64,
-    #[prost(int32, tag = "2")]
-    nanos: i32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct WireServer {
-    #[prost(string, tag = "1")]
-    host: String,
-    #[prost(int32, tag = "2")]
-    pid: i32,
-    #[prost(string, tag = "3")]
-    server_id: String,
-    #[prost(int32, tag = "4")]
-    concurrency: i32,
-    #[prost(btree_map = "string, int32", tag = "5")]
-    queues: BTreeMap<String, i32>,
-    #[prost(bool, tag = "6")]
-    strict_priority: bool,
-    #[prost(string, tag = "7")]
-    status: String,
-    // Timestamps are always written: old versions of Go asynq refuse a record without.
-    #[prost(message, optional, tag = "8")]
-    start_time: Option<WireTimestamp>,
-    #[prost(int32, tag = "9")]
-    active_worker_count: i32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct WireWorker {
-    #[prost(string, tag = "1")]
-    host: String,
-    #[prost(int32, tag = "2")]
-    pid: i32,
-    #[prost(string, tag = "3")]
-    server_id: String,
-    #[prost(string, tag = "4")]
-    task_id: String,
-    #[prost(string, tag = "5")]
-    task_type: String,
-    #[prost(bytes = "bytes", tag = "6")]
-    task_payload: Bytes,
-    #[prost(string, tag = "7")]
-    queue: String,
-    #[prost(message, optional, tag = "8")]
-    start_time: Option<WireTimestamp>,
-    #[prost(message, optional, tag = "9")]
-    deadline: Option<WireTimestamp>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct WireScheduleEntry {
-    #[prost(string, tag = "1")]
-    id: String,
-    #[prost(string, tag = "2")]
-    spec: String,
-    #[prost(string, tag = "3")]
-    task_type: String,
-    #[prost(bytes = "bytes", tag = "4")]
-    task_payload: Bytes,
-    #[prost(string, repeated, tag = "5")]
-    enqueue_options: Vec<String>,
-    #[prost(message, optional, tag = "6")]
-    next_enqueue_time: Option<WireTimestamp>,
-    #[prost(message, optional, tag = "7")]
-    prev_enqueue_time: Option<WireTimestamp>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct WireScheduleEvent {
-    #[prost(string, tag = "1")]
-    task_id: String,
-    #[prost(message, optional, tag = "2")]
-    enqueue_time: Option<WireTimestamp>,
-}
 
 /// Why stored bytes are not a task that can be run.
 #[derive(Debug, thiserror::Error)]
@@ -211,131 +133,6 @@ fn from_wire(wire: WireTask, queue: QueueName, id: TaskId, unknown_fields: Bytes
     }
 }
 
-/// The stored form of what is shown of a server.
-pub(crate) fn encode_server(server: &ServerInfo) -> Vec<u8> {
-    let queues = server.queues.iter();
-    WireServer {
-        host: server.id.host.clone(),
-        pid: to_i32(server.id.pid),
-        server_id: server.id.id.clone(),
-        concurrency: to_i32(server.concurrency),
-        queues: queues
-            .map(|(queue, priority)| (queue.to_string(), to_i32(*priority)))
-            .collect(),
-        strict_priority: server.strict_priority,
-        status: server.status.clone(),
-        start_time: Some(to_wire_time(server.started_at)),
-        active_worker_count: to_i32(server.active_workers),
-    }
-    .encode_to_vec()
-}
-
-/// What is shown of a server, from its stored form.
-pub(crate) fn decode_server(bytes: &[u8]) -> Result<ServerInfo, prost::DecodeError> {
-    let wire = WireServer::decode(bytes)?;
-    let queues = wire.queues.into_iter();
-    Ok(ServerInfo {
-        id: ServerId {
-            host: wire.host,
-            pid: to_u32(wire.pid),
-            id: wire.server_id,
-        },
-        concurrency: to_u32(wire.concurrency),
-        queues: queues
-            .map(|(queue, priority)| (QueueName::from_stored(queue), to_u32(priority)))
-            .collect(),
-        strict_priority: wire.strict_priority,
-        status: wire.status,
-        started_at: from_wire_time(wire.start_time),
-        active_workers: to_u32(wire.active_worker_count),
-    })
-}
-
-/// The stored form of what is shown of a worker.
-pub(crate) fn encode_worker(worker: &WorkerInfo) -> Vec<u8> {
-    WireWorker {
-        host: worker.server.host.clone(),
-        pid: to_i32(worker.server.pid),
-        server_id: worker.server.id.clone(),
-        task_id: worker.task_id.to_string(),
-        task_type: worker.task_type.as_ref().to_owned(),
-        task_payload: worker.payload.clone(),
-        queue: worker.queue.to_string(),
-        start_time: Some(to_wire_time(worker.started_at)),
-        deadline: Some(to_wire_time(worker.deadline)),
-    }
-    .encode_to_vec()
-}
-
-/// What is shown of a worker, from its stored form.
-pub(crate) fn decode_worker(bytes: Bytes) -> Result<WorkerInfo, prost::DecodeError> {
-    let wire = WireWorker::decode(bytes)?;
-    Ok(WorkerInfo {
-        server: ServerId {
-            host: wire.host,
-            pid: to_u32(wire.pid),
-            id: wire.server_id,
-        },
-        task_id: TaskId::from_stored(wire.task_id),
-        task_type: wire.task_type.into(),
-        payload: wire.task_payload,
-        queue: QueueName::from_stored(wire.queue),
-        started_at: from_wire_time(wire.start_time),
-        deadline: from_wire_time(wire.deadline),
-    })
-}
-
-/// What a scheduler will enqueue, from its stored form.
-pub(crate) fn decode_schedule_entry(bytes: Bytes) -> Result<ScheduleEntry, prost::DecodeError> {
-    let wire = WireScheduleEntry::decode(bytes)?;
-    Ok(ScheduleEntry {
-        id: wire.id,
-        spec: wire.spec,
-        task_type: wire.task_type,
-        payload: wire.task_payload,
-        options: wire.enqueue_options,
-        next_enqueue_at: not_zero_time(wire.next_enqueue_time),
-        previous_enqueue_at: not_zero_time(wire.prev_enqueue_time),
-    })
-}
-
-/// What a scheduler enqueued, from its stored form.
-pub(crate) fn decode_schedule_event(bytes: Bytes) -> Result<ScheduleEvent, prost::DecodeError> {
-    let wire = WireScheduleEvent::decode(bytes)?;
-    Ok(ScheduleEvent {
-        task_id: TaskId::from_stored(wire.task_id),
-        enqueued_at: from_wire_time(wire.enqueue_time),
-    })
-}
-
-/// The stored form of what a scheduler will enqueue.
-pub(crate) fn encode_schedule_entry(entry: &ScheduleEntry) -> Vec<u8> {
-    WireScheduleEntry {
-        id: entry.id.clone(),
-        spec: entry.spec.clone(),
-        task_type: entry.task_type.clone(),
-        task_payload: entry.payload.clone(),
-        enqueue_options: entry.options.clone(),
-        next_enqueue_time: Some(or_zero_time(entry.next_enqueue_at)),
-        prev_enqueue_time: Some(or_zero_time(entry.previous_enqueue_at)),
-    }
-    .encode_to_vec()
-}
-
-/// The stored form of what a scheduler enqueued.
-pub(crate) fn encode_schedule_event(event: &ScheduleEvent) -> Vec<u8> {
-    WireScheduleEvent {
-        task_id: event.task_id.to_string(),
-        enqueue_time: Some(to_wire_time(event.enqueued_at)),
-    }
-    .encode_to_vec()
-}
-
-/// No time is the first second of the year 1, as in Go.
-fn or_zero_time(time: Option<Timestamp>) -> WireTimestamp {
-    to_wire_time(time.unwrap_or(Timestamp::from_unix_seconds(-62_135_596_800)))
-}
-
 /// The fields of a stored task that this version does not know, as they are.
 ///
 /// prost drops them when it decodes. They are kept because finishing a task rewrites its message, and a newer peer
@@ -371,30 +168,6 @@ fn skip_value(wire_type: u64, rest: &mut Bytes) -> Result<(), prost::DecodeError
     Ok(())
 }
 
-fn to_wire_time(time: Timestamp) -> WireTimestamp {
-    WireTimestamp {
-        seconds: time.unix_seconds(),
-        // Less than a second in nanoseconds fits.
-        nanos: (time.unix_micros().rem_euclid(1_000_000) * 1_000) as i32,
-    }
-}
-
-fn from_wire_time(time: Option<WireTimestamp>) -> Timestamp {
-    let time = time.unwrap_or_default();
-    Timestamp::from_unix_micros(
-        time.seconds
-            .saturating_mul(1_000_000)
-            .saturating_add(i64::from(time.nanos) / 1_000),
-    )
-}
-
-/// Go writes the year 1 for what never was or will be.
-fn not_zero_time(time: Option<WireTimestamp>) -> Option<Timestamp> {
-    const GO_ZERO_SECONDS: i64 = -62_135_596_800;
-    time.filter(|time| time.seconds != GO_ZERO_SECONDS)
-        .map(|time| from_wire_time(Some(time)))
-}
-
 fn stored_time(seconds: i64) -> Option<Timestamp> {
     (seconds != 0).then(|| Timestamp::from_unix_seconds(seconds))
 }
@@ -410,29 +183,12 @@ fn whole_seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn not_empty(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
-}
-
-fn to_i32(number: u32) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
-}
-
-fn to_u32(number: i32) -> u32 {
-    u32::try_from(number).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::tests::hex;
     use super::*;
-
-    fn hex(text: &str) -> Bytes {
-        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-        digits.chunks(2).map(byte).collect()
-    }
 
     fn message(queue: &str, id: &str) -> TaskMessage {
         TaskMessage {
@@ -569,84 +325,6 @@ mod tests {
             decode_task(not_utf8, &expected.queue, &expected.id),
             Err(DecodeTaskError::Malformed(_))
         ));
-    }
-
-    #[test]
-    fn server_and_worker_records_are_those_of_go() {
-        let id = ServerId {
-            host: "h".to_owned(),
-            pid: 7,
-            id: "s".to_owned(),
-        };
-        let started_at = Timestamp::from_unix_seconds(1_700_000_000);
-        let server = ServerInfo {
-            id: id.clone(),
-            concurrency: 10,
-            queues: BTreeMap::from([(QueueName::default(), 1)]),
-            strict_priority: true,
-            status: "active".to_owned(),
-            started_at,
-            active_workers: 2,
-        };
-        let worker = WorkerInfo {
-            server: id,
-            task_id: TaskId::new("i").unwrap(),
-            task_type: "t".into(),
-            payload: Bytes::from_static(b"p"),
-            queue: QueueName::new("q").unwrap(),
-            started_at,
-            deadline: Timestamp::from_unix_seconds(1_700_001_800),
-        };
-
-        let server_bytes = encode_server(&server);
-        let worker_bytes = encode_worker(&worker);
-
-        assert_eq!(
-            server_bytes,
-            hex("0a016810071a0173200a2a0b0a0764656661756c74100130013a0661637469766542060880e2cfaa064802")
-        );
-        assert_eq!(
-            worker_bytes,
-            hex("0a016810071a01732201692a01743201703a017142060880e2cfaa064a060888f0cfaa06")
-        );
-        assert_eq!(decode_server(&server_bytes).unwrap(), server);
-        assert_eq!(decode_worker(worker_bytes.into()).unwrap(), worker);
-    }
-
-    #[test]
-    fn schedule_records_are_those_of_go() {
-        let entry = hex(
-            "0a026531120940657665727920316d1a01742201702a0c517565756528226c6f77222932060880e2cfaa06\
-             3a0b088092b8c398feffffff01",
-        );
-        let event = hex("0a016912080880e2cfaa061005");
-
-        let stored = entry;
-        let entry = decode_schedule_entry(stored.clone()).unwrap();
-        assert_eq!(encode_schedule_entry(&entry), stored);
-        assert_eq!((entry.id.as_str(), entry.spec.as_str()), ("e1", "@every 1m"));
-        assert_eq!((entry.task_type.as_str(), &entry.payload[..]), ("t", &b"p"[..]));
-        assert_eq!(entry.options, [r#"Queue("low")"#]);
-        assert_eq!(
-            entry.next_enqueue_at,
-            Some(Timestamp::from_unix_seconds(1_700_000_000))
-        );
-        assert_eq!(entry.previous_enqueue_at, None);
-        let event = decode_schedule_event(event).unwrap();
-        assert_eq!(event.task_id, "i");
-        assert_eq!(event.enqueued_at, Timestamp::from_unix_seconds(1_700_000_000));
-        // Go's nanoseconds are cut to microseconds.
-        assert_eq!(encode_schedule_event(&event), hex("0a016912060880e2cfaa06"));
-    }
-
-    #[test]
-    fn the_zero_time_of_go_is_read() {
-        let zero = from_wire_time(Some(WireTimestamp {
-            seconds: -62_135_596_800,
-            nanos: 0,
-        }));
-
-        assert_eq!(zero.unix_seconds(), -62_135_596_800);
     }
 
     proptest! {

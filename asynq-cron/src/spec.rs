@@ -1,31 +1,12 @@
-//! When an entry fires: specs as the standard parser of robfig/cron v3 takes them.
-//!
-//! `parse.rs` turns the text into sets of allowed values, `next.rs` finds the next moment that is in them. Both follow
-//! robfig/cron rule by rule, odd ones too: Go asynq reads the same specs.
-
-mod duration;
-mod error;
-mod field;
-mod next;
-mod parse;
-mod zone;
-
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use asynq_core::Timestamp;
+use crate::field::Fields;
+use crate::{SpecError, Zone, next, parse};
 
-pub use error::{SpecError, SpecErrorKind};
-pub use zone::{UnknownZone, Zone};
-
-#[cfg(feature = "yaml")]
-pub(crate) use duration::parse_duration;
-
-use field::Fields;
-
-/// When an entry fires: five cron fields, a descriptor or `@every`, with a time zone if it names one.
+/// When something fires: five cron fields, a descriptor or `@every`, with a time zone if it names one.
 ///
 /// ```text
 /// [TZ=Europe/Paris] minute hour day-of-month month day-of-week
@@ -38,7 +19,7 @@ use field::Fields;
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
-/// use asynq_scheduler::{Spec, Zone};
+/// use asynq_cron::{Spec, Zone};
 ///
 /// let spec: Spec = "TZ=Europe/Paris 30 4 1,15 * fri".parse()?;
 /// let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000); // Tuesday, 14 November 2023
@@ -47,7 +28,7 @@ use field::Fields;
 ///
 /// let error = "0 25 * * *".parse::<Spec>().unwrap_err();
 /// assert_eq!(error.to_string(), "hour \"25\": 25 is above 23; allowed is 0-23");
-/// # Ok::<(), asynq_scheduler::SpecError>(())
+/// # Ok::<(), asynq_cron::SpecError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
@@ -56,7 +37,7 @@ pub struct Spec {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Schedule {
+pub(crate) enum Schedule {
     Fields {
         fields: Fields,
         zone: Option<Zone>,
@@ -69,29 +50,40 @@ impl Spec {
     /// The first moment after `time` at which this fires, or none within five years. Fields without a zone of their own are
     /// read in `zone`. Go: `Schedule.Next`.
     ///
-    /// As in Go, `@every` counts from `time`. A [`Scheduler`](crate::Scheduler) fires such entries at multiples of their
-    /// period instead, so that all schedulers agree.
+    /// As in Go, `@every` counts from `time`, and what is below a second of it is left out.
     pub fn next_after(&self, time: SystemTime, zone: &Zone) -> Option<SystemTime> {
-        self.next(time.into(), zone).map(SystemTime::from)
+        let next = self.next_after_unix(unix_seconds(time)?, zone)?;
+        let distance = Duration::from_secs(next.unsigned_abs());
+        if next < 0 {
+            SystemTime::UNIX_EPOCH.checked_sub(distance)
+        } else {
+            SystemTime::UNIX_EPOCH.checked_add(distance)
+        }
     }
 
-    pub(crate) fn next(&self, time: Timestamp, zone: &Zone) -> Option<Timestamp> {
-        let seconds = match &self.schedule {
-            Schedule::Every(period) => time
-                .unix_seconds()
-                .checked_add(i64::try_from(period.as_secs()).ok()?)?,
+    /// As [`Spec::next_after`], in seconds since 1970.
+    pub fn next_after_unix(&self, seconds: i64, zone: &Zone) -> Option<i64> {
+        match &self.schedule {
+            Schedule::Every(period) => seconds.checked_add(i64::try_from(period.as_secs()).ok()?),
             Schedule::Fields { fields, zone: own } => {
-                next::next(fields, own.as_ref().unwrap_or(zone), time.unix_seconds())?
+                next::next(fields, own.as_ref().unwrap_or(zone), seconds)
             }
-        };
-        Some(Timestamp::from_unix_seconds(seconds))
+        }
     }
 
-    /// The period, if this is `@every`.
-    pub(crate) fn period(&self) -> Option<Duration> {
+    /// The period, if this is `@every`: whole seconds, at least one.
+    pub fn period(&self) -> Option<Duration> {
         match self.schedule {
             Schedule::Every(period) => Some(period),
             Schedule::Fields { .. } => None,
+        }
+    }
+
+    /// The zone that the spec itself names, if it does.
+    pub fn zone(&self) -> Option<Zone> {
+        match self.schedule {
+            Schedule::Every(_) => None,
+            Schedule::Fields { zone, .. } => zone,
         }
     }
 
@@ -115,5 +107,19 @@ impl FromStr for Spec {
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+/// Rounded down.
+fn unix_seconds(time: SystemTime) -> Option<i64> {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).ok(),
+        Err(before) => {
+            let before = before.duration();
+            let seconds = before
+                .as_secs()
+                .checked_add(u64::from(before.subsec_nanos() > 0))?;
+            0_i64.checked_sub_unsigned(seconds)
+        }
     }
 }
