@@ -134,7 +134,11 @@ impl SqliteBrokerBuilder {
     ///
     /// As [`SqliteBroker::open`].
     pub async fn open(self) -> Result<SqliteBroker, BrokerError> {
-        let config = self.config?;
+        let mut config = self.config?;
+        // More connections are opened later, when the working directory may be another.
+        if let Ok(path) = std::path::absolute(&config.path) {
+            config.path = path;
+        }
         let watchers = Arc::new(Watchers::default());
         let readers = Arc::new(Readers::new(config.clone()));
         let clock = config.clock.clone();

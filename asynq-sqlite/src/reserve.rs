@@ -85,7 +85,7 @@ impl Reserve {
         if len < needed && growth > 0 {
             self.write(needed)?;
         } else if len > 4 * needed {
-            File::options().write(true).open(&self.path)?.set_len(needed)?;
+            self.cut(needed);
         }
         self.unchecked = 0;
         Ok(())
@@ -127,7 +127,7 @@ impl Reserve {
                 Ok(())
             }
             Err(error) if is_full(&error) => {
-                self.restore(before);
+                self.cut(before);
                 self.try_at = Some(Instant::now() + TRY_EVERY);
                 Err(self.full())
             }
@@ -141,8 +141,8 @@ impl Reserve {
         }
     }
 
-    /// After it could not be written: leaves what there was.
-    fn restore(&self, len: u64) {
+    /// Cuts it to this length. Another process may have just done so.
+    fn cut(&self, len: u64) {
         let _ = match len {
             0 => fs::remove_file(&self.path),
             len => File::options()

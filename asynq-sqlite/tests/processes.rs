@@ -165,6 +165,30 @@ async fn a_server_is_told_within_fifty_milliseconds_of_a_transaction_of_another_
     assert_soon_told(1).await;
 }
 
+#[tokio::test]
+async fn child_that_moves_to_another_folder() {
+    let Some((file, _)) = told() else { return };
+    std::env::set_current_dir(file.parent().unwrap()).unwrap();
+    let broker = SqliteBroker::open(file.file_name().unwrap()).await.unwrap();
+    std::env::set_current_dir("/").unwrap();
+
+    Client::new(broker.clone())
+        .enqueue(RawTask::new("t", "x"))
+        .await
+        .unwrap();
+    let info = broker.queue_info(&queue()).await.unwrap();
+    assert_eq!(info.unwrap().pending, 1);
+}
+
+#[tokio::test]
+async fn a_process_that_goes_to_another_folder_keeps_its_file() {
+    let file = support::dir_of_this_test().join("tasks.db");
+
+    let mut child = child("child_that_moves_to_another_folder", &file, 0);
+
+    assert!(child.wait().unwrap().success());
+}
+
 const TASKS_OF_EACH: usize = 300;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,11 +6,12 @@ use std::time::Duration;
 use asynq_core::broker::{Receipt, Settlement};
 use asynq_core::{TaskId, TaskState, Timestamp};
 
-use crate::operation::{Answer, LEASE, New, Operation, START, Taken};
+use crate::operation::{Answer, New, Operation, START};
 use crate::ways::Ways;
 
 mod groups;
 mod view;
+mod work;
 
 const ARCHIVE_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 const DAY: i64 = 24 * 60 * 60;
@@ -289,139 +290,6 @@ impl Model {
         }
     }
 
-    fn dequeue(&mut self, queues: &[usize], max: usize) -> Answer {
-        let mut taken = Vec::new();
-        for queue in queues.iter().filter(|queue| !self.paused.contains(queue)) {
-            let pending = self.listed(*queue, |place| matches!(place, Place::Pending { .. }));
-            taken.extend(pending.into_iter().take(max - taken.len()));
-        }
-        for task in &taken {
-            let lease = self.leases.len();
-            let new = &self.tasks[*task].new;
-            self.leases.push(Lease {
-                queue: new.queue,
-                id: new.id,
-                nonce: 0,
-            });
-            self.put(
-                *task,
-                Place::Active {
-                    lease,
-                    started: false,
-                    cancel: false,
-                },
-                self.lease_end(),
-            );
-        }
-        let told = |task: usize| Taken {
-            queue: self.tasks[task].new.queue,
-            id: self.tasks[task].new.id.to_string(),
-            leased_at: self.now,
-            expires_at: self.tasks[task].at,
-        };
-        Answer::Taken(taken.into_iter().map(told).collect())
-    }
-
-    fn lease_end(&self) -> Timestamp {
-        self.ways.rounded_down(self.now.saturating_add(LEASE))
-    }
-
-    /// The task of a lease, if it is still held.
-    fn holder(&self, lease: usize) -> Option<usize> {
-        let number = lease % self.leases.len().max(1);
-        let lease = self.leases.get(number)?;
-        let found = self.find(lease.queue, lease.id)?;
-        let holds = |place| matches!(place, Place::Active { lease, .. } if lease == number);
-        holds(self.tasks[found].place).then_some(found)
-    }
-
-    fn extend(&mut self, lease: usize) -> Answer {
-        if self.leases.is_empty() {
-            return Answer::Nothing;
-        }
-        let end = self.lease_end();
-        let Some(task) = self.holder(lease) else {
-            return Answer::Extended(None);
-        };
-        let task = &mut self.tasks[task];
-        (task.at, task.lost) = (end, 0);
-        let Place::Active { started, cancel, .. } = &mut task.place else {
-            unreachable!("it is held");
-        };
-        *started = true;
-        Answer::Extended(Some((end, *cancel)))
-    }
-
-    fn settle(&mut self, number: usize, settlement: &Settlement) {
-        let now = self.now;
-        let second = Timestamp::from_unix_seconds(now.unix_seconds());
-        let task = &mut self.tasks[number];
-        let queue = task.new.queue;
-        task.lost = match settlement {
-            Settlement::Requeue { lost: true } => task.lost + 1,
-            _ => 0,
-        };
-        if let Settlement::Retry { error, .. } | Settlement::Archive { error } = settlement {
-            (task.error, task.failed_at) = (error.clone(), Some(second));
-        }
-        match settlement {
-            Settlement::Done { result } if task.new.retention > 0 => {
-                task.result = result.as_ref().map(|bytes| bytes[0]).or(task.result);
-                task.completed_at = Some(second);
-                let until = second.saturating_add(Duration::from_secs(task.new.retention));
-                self.release(number);
-                self.put(number, Place::Completed, until);
-                self.count(queue, false);
-            }
-            Settlement::Done { .. } | Settlement::Drop => {
-                self.delete(number);
-                self.count(queue, false);
-            }
-            Settlement::Retry {
-                delay, is_failure, ..
-            } => {
-                task.retried += u32::from(*is_failure);
-                self.put(number, Place::Retry, now.saturating_add(*delay));
-                if *is_failure {
-                    self.count(queue, true);
-                }
-            }
-            Settlement::Snooze { delay } => self.put(number, Place::Scheduled, now.saturating_add(*delay)),
-            Settlement::Archive { .. } => {
-                self.put(number, Place::Archived, second);
-                self.count(queue, true);
-            }
-            Settlement::Requeue { .. } => {
-                self.put_pending(number);
-                // Before all others.
-                self.tasks[number].order *= -1;
-            }
-        }
-    }
-
-    fn count(&mut self, queue: usize, is_failure: bool) {
-        for day in [self.now.unix_seconds().div_euclid(DAY), -1] {
-            let (processed, failed) = self.attempts.entry((queue, day)).or_default();
-            *processed += 1;
-            *failed += u64::from(is_failure);
-        }
-    }
-
-    fn cancel(&mut self, queue: Option<usize>, id: u8) -> Answer {
-        if queue.is_none() && !self.ways.stores_cancellation_for_all_queues() {
-            return Answer::Nothing;
-        }
-        for task in &mut self.tasks {
-            if let Place::Active { cancel, .. } = &mut task.place
-                && task.new.id == id
-                && queue.is_none_or(|queue| queue == task.new.queue)
-            {
-                *cancel = true;
-            }
-        }
-        Answer::Nothing
-    }
-
     fn forward(&mut self, queue: usize) -> Answer {
         let is_waiting = |place: &Place| matches!(place, Place::Scheduled | Place::Retry);
         let mut due = self.listed(queue, is_waiting);
@@ -446,37 +314,6 @@ impl Model {
             next_due,
             more: false,
         }
-    }
-
-    fn expired(&self, queue: usize) -> Vec<usize> {
-        let mut active = self.listed(queue, is_active);
-        active.retain(|task| self.is_orphaned(&self.tasks[*task]));
-        active
-    }
-
-    fn is_orphaned(&self, task: &Task) -> bool {
-        match task.place {
-            Place::Active { lease, .. } => self.ways.has_ended(task.at, self.leases[lease].nonce, self.now),
-            _ => false,
-        }
-    }
-
-    fn show_expired(&self, queue: usize, limit: usize) -> Answer {
-        let seen = |task: &usize| {
-            let task = &self.tasks[*task];
-            let started = matches!(task.place, Place::Active { started: true, .. });
-            (task.new.id.to_string(), started, task.lost)
-        };
-        let end = |task: &Task| match task.place {
-            Place::Active { lease, .. } => Some(self.ways.told_end(task.at, self.leases[lease].nonce)),
-            _ => None,
-        };
-        let held = self
-            .listed(queue, is_active)
-            .into_iter()
-            .map(|task| &self.tasks[task]);
-        let next = held.filter(|task| !self.is_orphaned(task)).filter_map(end).min();
-        Answer::Expired(self.expired(queue).iter().take(limit).map(seen).collect(), next)
     }
 
     fn purge(&mut self, queue: usize, limit: usize) -> Answer {
