@@ -6,9 +6,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use asynq_core::conformance::random::{Step, replay};
-use asynq_core::conformance::{
-    InspectorSubject, ScheduleSubject, Subject, clock, operate_random::replay as replay_inspected,
-};
+use asynq_core::conformance::{InspectorSubject, Subject, clock, operate_random::replay as replay_inspected};
 use asynq_core::{
     DEFAULT_MAX_PAYLOAD, Dequeue, Enqueue, MemoryBroker, QueueName, RawTask, TaskId, TaskOptions, new_task,
 };
@@ -18,13 +16,6 @@ async fn memory() -> Subject {
     let clock = clock();
     Subject::new(MemoryBroker::with_clock(clock.clone()), clock)
 }
-
-async fn memory_with_schedules() -> ScheduleSubject {
-    let clock = clock();
-    ScheduleSubject::new(MemoryBroker::with_clock(clock.clone()), clock)
-}
-
-asynq_core::schedule_conformance!(memory_with_schedules);
 
 async fn inspected() -> InspectorSubject {
     let clock = clock();

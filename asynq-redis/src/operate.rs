@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use asynq_core::broker::{
-    Action, Applied, Change, Changed, DayCount, Filter, GroupSize, Operate, QueueDeletion, ScheduleEntry,
-    ScheduleEvent, StepReport, TaskList, TaskPage,
+    Action, Applied, Change, Changed, DayCount, Filter, GroupSize, Operate, QueueDeletion, StepReport,
+    TaskList, TaskPage,
 };
-use asynq_core::{BrokerError, Cursor, Now, Page, QueueName, TaskId};
+use asynq_core::{BrokerError, Cursor, Now, QueueName, TaskId};
 
 use crate::broker::RedisBroker;
 use crate::cursor::Place;
@@ -131,14 +131,6 @@ impl Operate for RedisBroker {
 
     async fn group_sizes(&self, queue: &QueueName) -> Result<Vec<GroupSize>, BrokerError> {
         self.read_group_sizes(queue).await
-    }
-
-    async fn schedule_entries(&self) -> Result<Vec<ScheduleEntry>, BrokerError> {
-        self.read_schedule_entries().await
-    }
-
-    async fn schedule_events(&self, entry: &str, page: Page) -> Result<Vec<ScheduleEvent>, BrokerError> {
-        self.read_schedule_events(entry, page).await
     }
 }
 

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use asynq_core::broker::{
-    EntryKey, NewTask, Page, ScheduleBroker, ScheduleEntry, ScheduleEvent, ScheduleStore, TickReceipt,
-};
+use asynq_core::broker::{EntryKey, NewTask, Page, ScheduleEntry, ScheduleEvent, ScheduleStore, TickReceipt};
 use asynq_core::{BrokerError, Now, Timestamp};
 use redis::Value;
 
@@ -43,7 +41,7 @@ impl ScheduleStore for RedisBroker {
         task: &NewTask,
     ) -> Result<TickReceipt, BrokerError> {
         const OPERATION: &str = "enqueue tick";
-        check_queue(entry, task)?;
+        entry.check(task)?;
         let mut batch = Batch::new(OPERATION);
         batch
             .command("SADD", &[keys::QUEUES, entry.queue.as_str()])
@@ -116,12 +114,58 @@ impl ScheduleStore for RedisBroker {
         self.send_all("record event", &batch).await
     }
 
+    // Unlike in Go, nothing is deleted: who only looks needs no permission to write.
     async fn schedule_entries(&self) -> Result<Vec<ScheduleEntry>, BrokerError> {
-        self.read_schedule_entries().await
+        const OPERATION: &str = "schedule_entries";
+        let now = self.now().unix_seconds().to_string();
+        let arguments = [keys::SCHEDULERS.to_owned(), now, "+inf".to_owned()];
+        let answer = self.read(OPERATION, None, "ZRANGEBYSCORE", &arguments).await?;
+        let mut schedulers = Items::of(OPERATION, answer)?;
+        let mut batch = Batch::new(OPERATION);
+        while !schedulers.is_empty() {
+            batch.command("LRANGE", &[&schedulers.text()?, "0", "-1"]);
+        }
+        let mut entries = Vec::new();
+        for answer in self.send_idempotent(&batch).await? {
+            let mut records = Items::of(OPERATION, reply::ok(OPERATION, None, answer)?)?;
+            let mut of_one = Vec::with_capacity(records.len());
+            while !records.is_empty() {
+                // What cannot be read is not shown, as in Go.
+                if let Some(bytes) = records.bytes()?
+                    && let Ok(entry) = wire::decode_schedule_entry(bytes)
+                {
+                    of_one.push(entry);
+                }
+            }
+            // The one that was registered first is the last of the list.
+            entries.extend(of_one.into_iter().rev());
+        }
+        Ok(entries)
     }
 
     async fn schedule_events(&self, entry: &str, page: Page) -> Result<Vec<ScheduleEvent>, BrokerError> {
-        self.read_schedule_events(entry, page).await
+        const OPERATION: &str = "schedule_events";
+        let limit = page.limit.min(MAX_EVENTS);
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let last = page.offset.saturating_add(limit - 1).min(u32::MAX as usize);
+        let arguments = [
+            keys::schedule_history(entry),
+            page.offset.to_string(),
+            last.to_string(),
+        ];
+        let answer = self.read(OPERATION, None, "ZREVRANGE", &arguments).await?;
+        let mut records = Items::of(OPERATION, answer)?;
+        let mut events = Vec::with_capacity(records.len());
+        while !records.is_empty() {
+            if let Some(bytes) = records.bytes()?
+                && let Ok(event) = wire::decode_schedule_event(bytes)
+            {
+                events.push(event);
+            }
+        }
+        Ok(events)
     }
 }
 
@@ -144,20 +188,4 @@ impl RedisBroker {
         let answer = self.send_idempotent(batch).await?.into_iter().next();
         Ok(answer.unwrap_or_default())
     }
-}
-
-impl From<RedisBroker> for std::sync::Arc<dyn ScheduleBroker> {
-    fn from(broker: RedisBroker) -> Self {
-        std::sync::Arc::new(broker)
-    }
-}
-
-fn check_queue(entry: &EntryKey, task: &NewTask) -> Result<(), BrokerError> {
-    if task.message.queue == entry.queue {
-        return Ok(());
-    }
-    Err(BrokerError::Config(format!(
-        "the entry {:?} is of queue {:?}, its task of queue {:?}",
-        entry.id, entry.queue, task.message.queue
-    )))
 }

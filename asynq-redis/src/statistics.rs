@@ -1,9 +1,9 @@
-//! What queues did and take, and what schedulers will do.
+//! What queues did, and what they take.
 
 use std::time::Duration;
 
-use asynq_core::broker::{DayCount, GroupSize, ScheduleEntry, ScheduleEvent};
-use asynq_core::{BrokerError, GroupName, Now, Page, QueueName, Timestamp};
+use asynq_core::broker::{DayCount, GroupSize};
+use asynq_core::{BrokerError, GroupName, Now, QueueName, Timestamp};
 use redis::Value;
 
 use crate::broker::RedisBroker;
@@ -11,13 +11,10 @@ use crate::error::unexpected;
 use crate::keys::{self, QueueKeys};
 use crate::reply::{self, Items};
 use crate::script::{self, Batch, Call};
-use crate::wire;
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// Counters of single days are kept as long as Go asynq keeps them.
 const DAYS_KEPT: usize = 90;
-/// Go keeps no more of one entry.
-const EVENTS_KEPT: usize = 1000;
 const GROUPS_PER_CALL: &str = "500";
 
 impl RedisBroker {
@@ -101,66 +98,8 @@ impl RedisBroker {
         Ok(groups.into_iter().map(of).collect())
     }
 
-    // Unlike in Go, nothing is deleted: who only looks needs no permission to write.
-    pub(crate) async fn read_schedule_entries(&self) -> Result<Vec<ScheduleEntry>, BrokerError> {
-        const OPERATION: &str = "schedule_entries";
-        let now = self.now().unix_seconds().to_string();
-        let arguments = [keys::SCHEDULERS.to_owned(), now, "+inf".to_owned()];
-        let answer = self.read(OPERATION, None, "ZRANGEBYSCORE", &arguments).await?;
-        let mut schedulers = Items::of(OPERATION, answer)?;
-        let mut batch = Batch::new(OPERATION);
-        while !schedulers.is_empty() {
-            batch.command("LRANGE", &[&schedulers.text()?, "0", "-1"]);
-        }
-        let mut entries = Vec::new();
-        for answer in self.send_idempotent(&batch).await? {
-            let mut records = Items::of(OPERATION, reply::ok(OPERATION, None, answer)?)?;
-            let mut of_one = Vec::with_capacity(records.len());
-            while !records.is_empty() {
-                // What cannot be read is not shown, as in Go.
-                if let Some(bytes) = records.bytes()?
-                    && let Ok(entry) = wire::decode_schedule_entry(bytes)
-                {
-                    of_one.push(entry);
-                }
-            }
-            // The one that was registered first is the last of the list.
-            entries.extend(of_one.into_iter().rev());
-        }
-        Ok(entries)
-    }
-
-    pub(crate) async fn read_schedule_events(
-        &self,
-        entry: &str,
-        page: Page,
-    ) -> Result<Vec<ScheduleEvent>, BrokerError> {
-        const OPERATION: &str = "schedule_events";
-        let limit = page.limit.min(EVENTS_KEPT);
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
-        let last = page.offset.saturating_add(limit - 1).min(u32::MAX as usize);
-        let arguments = [
-            keys::schedule_history(entry),
-            page.offset.to_string(),
-            last.to_string(),
-        ];
-        let answer = self.read(OPERATION, None, "ZREVRANGE", &arguments).await?;
-        let mut records = Items::of(OPERATION, answer)?;
-        let mut events = Vec::with_capacity(records.len());
-        while !records.is_empty() {
-            if let Some(bytes) = records.bytes()?
-                && let Ok(event) = wire::decode_schedule_event(bytes)
-            {
-                events.push(event);
-            }
-        }
-        Ok(events)
-    }
-
     /// One command that only reads.
-    async fn read(
+    pub(crate) async fn read(
         &self,
         operation: &'static str,
         queue: Option<&QueueName>,

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use asynq_core::conformance::random::{Step, replay};
-use asynq_core::conformance::{
-    InspectorSubject, ScheduleSubject, Subject, clock, operate_random::replay as replay_inspected,
-};
+use asynq_core::conformance::{InspectorSubject, Subject, clock, operate_random::replay as replay_inspected};
 use asynq_core::{Clock, ManualClock};
 use asynq_redis::RedisBroker;
 
@@ -24,18 +22,12 @@ async fn redis() -> Subject {
     Subject::new(broker, clock)
 }
 
-async fn redis_with_schedules() -> ScheduleSubject {
-    let (broker, clock) = broker().await;
-    ScheduleSubject::new(broker, clock)
-}
-
 async fn inspected() -> InspectorSubject {
     let (broker, clock) = broker().await;
     InspectorSubject::new(broker, clock)
 }
 
 asynq_core::broker_conformance!(redis);
-asynq_core::schedule_conformance!(redis_with_schedules);
 asynq_core::inspector_conformance!(inspected);
 
 proptest::proptest! {

@@ -58,6 +58,11 @@ async fn a_task_costs_few_commands() {
         .collect();
     subject.broker.finish(&finishes).await.unwrap();
     let (done, done_scripts) = commands(&mut subject).await;
+    subject.enqueue(&["alone"]).await;
+    commands(&mut subject).await;
+    let alone = subject.dequeue_one().await;
+    subject.finish(&alone, Settlement::Done { result: None }).await;
+    let (one, _) = commands(&mut subject).await;
     let nothing = subject
         .broker
         .dequeue(&[queue("q"), queue("r")], 10, LEASE)
@@ -69,12 +74,14 @@ async fn a_task_costs_few_commands() {
     println!(
         "commands for {TASKS} tasks: enqueue {enqueue}, dequeue {dequeue}, extend {extend}, done {done}"
     );
+    println!("commands to take out and finish one task alone: {one}");
     println!("commands for an empty dequeue of two queues: {idle}");
     assert_eq!((enqueue_scripts, dequeue_scripts, done_scripts), (1, 1, 1));
-    let fixed = 20;
+    let fixed = 10;
     assert!(enqueue <= 3 * TASKS + fixed, "{enqueue}");
     assert!(dequeue <= 3 * TASKS + fixed, "{dequeue}");
     assert!(extend <= 2 * TASKS + fixed, "{extend}");
     assert!(done <= 5 * TASKS + fixed, "{done}");
+    assert!(one <= 22, "{one}");
     assert!(idle <= 6, "{idle}");
 }

@@ -283,6 +283,55 @@ async fn keys_of_the_wrong_type_stop_their_queue_only() {
     }
 }
 
+/// A task that fails and is retried, and what is left in the counters.
+async fn counters_after_a_failure(counters: [&str; 2]) -> [String; 4] {
+    let mut subject = Subject::new().await;
+    let [processed, failed] = counters;
+    let _: String = subject
+        .raw(&format!(
+            "MSET asynq:{{q}}:processed {processed} asynq:{{q}}:failed {failed}"
+        ))
+        .await;
+    subject.enqueue(&["a"]).await;
+    let leased = subject.dequeue_one().await;
+    let retry = Settlement::Retry {
+        delay: LEASE,
+        error: "no luck".into(),
+        is_failure: true,
+    };
+    subject.finish(&leased, retry).await;
+    let mut values = Vec::new();
+    for key in ["processed", "failed", "processed:2023-11-14", "failed:2023-11-14"] {
+        values.push(subject.raw(&format!("GET asynq:{{q}}:{key}")).await);
+    }
+    values.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn a_counter_that_is_not_a_number_stops_neither_tasks_nor_other_counters() {
+    assert_eq!(
+        counters_after_a_failure(["many", "6"]).await,
+        ["many", "6", "1", "1"],
+        "the totals belong together"
+    );
+    assert_eq!(
+        counters_after_a_failure(["5", "many"]).await,
+        ["6", "many", "1", "1"]
+    );
+}
+
+#[tokio::test]
+async fn the_totals_start_again_at_one_after_the_last_number_as_in_go() {
+    let last = i64::MAX.to_string();
+    assert_eq!(counters_after_a_failure([&last, "7"]).await, ["1", "1", "1", "1"]);
+    let far = (i64::MAX - 700_000).to_string();
+    let next = (i64::MAX - 699_999).to_string();
+    assert_eq!(
+        counters_after_a_failure([&far, "7"]).await,
+        [next.as_str(), "8", "1", "1"]
+    );
+}
+
 #[tokio::test]
 async fn an_undecodable_task_is_archived_and_stops_nobody() {
     let mut subject = Subject::new().await;

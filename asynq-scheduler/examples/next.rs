@@ -4,7 +4,8 @@
 //! cargo run -p asynq-scheduler --example next -- '30 4 1,15 * fri' --from 2024-03-01T00:00:00Z --tz Europe/Paris --count 3
 //! ```
 //!
-//! Without `--from` it begins now, without `--tz` in UTC, without `--count` it prints five.
+//! Without `--from` it begins now, without `--tz` in UTC, without `--count` it prints five. What is wrong with a spec, or
+//! that it never fires, is said on stderr, with exit code 1.
 
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -42,10 +43,9 @@ fn run() -> Result<(), String> {
     let spec = spec.ok_or("expected a spec such as '0 3 * * *'")?;
     let spec: Spec = spec.parse().map_err(|error| format!("{error}"))?;
     for _ in 0..count {
-        let Some(next) = spec.next_after(at, &zone) else {
-            eprintln!("it does not fire within the next five years");
-            break;
-        };
+        let next = spec
+            .next_after(at, &zone)
+            .ok_or_else(|| format!("\"{spec}\" does not fire within five years after {}", text(at)))?;
         println!("{}", text(next));
         at = next;
     }

@@ -3,17 +3,14 @@
 //!
 //! ```text
 //! cargo run -p asynq-scheduler --example periodic_tasks              # edits a file of its own, and tells what happens
-//! cargo run -p asynq-scheduler --example periodic_tasks -- tasks.yaml redis://127.0.0.1:6379
+//! ASYNQ_URL=sqlite://tasks.db cargo run -p asynq-scheduler --example periodic_tasks -- tasks.yaml
 //! ```
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use asynq_core::broker::ScheduleBroker;
-use asynq_core::{BrokerError, MemoryBroker};
-use asynq_redis::RedisBroker;
 use asynq_scheduler::{PeriodicTasks, Scheduler, YamlFile};
+use asynq_server::connect;
 use tracing_subscriber::EnvFilter;
 
 /// What the file holds, one after the other.
@@ -45,17 +42,15 @@ const EDITS: [(&str, &str); 5] = [
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).init();
-    let mut args = std::env::args().skip(1);
-    let path = args.next();
-    let broker = connect(args.next().as_deref().unwrap_or("memory://")).await?;
-    let scheduler = Scheduler::builder(broker)
+    let url = std::env::var("ASYNQ_URL").unwrap_or_else(|_| "memory://".to_owned());
+    let scheduler = Scheduler::builder(connect(&url).await?)
         .post_enqueue(|tick, answer| {
             if let Ok(info) = answer {
                 println!("  {} to {}: {}", info.message.task_type, info.queue(), tick.spec);
             }
         })
         .build();
-    match path {
+    match std::env::args().nth(1) {
         Some(path) => Ok(PeriodicTasks::new(scheduler, YamlFile::new(path)).run().await?),
         None => demonstrate(scheduler).await,
     }
@@ -78,11 +73,4 @@ async fn demonstrate(scheduler: Scheduler) -> Result<(), Box<dyn std::error::Err
     tasks.shutdown().await;
     std::fs::remove_file(&path)?;
     Ok(())
-}
-
-async fn connect(url: &str) -> Result<Arc<dyn ScheduleBroker>, BrokerError> {
-    Ok(match url {
-        "memory://" => MemoryBroker::new().into(),
-        url => RedisBroker::connect(url).await?.into(),
-    })
 }

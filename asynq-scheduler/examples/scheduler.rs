@@ -1,30 +1,26 @@
 //! A scheduler with entries that are known beforehand. Start it as often as you like: each tick is enqueued once.
 //!
 //! ```text
-//! cargo run -p asynq-scheduler --example scheduler -- redis://127.0.0.1:6379 '@every 1s' '* * * * *'
+//! ASYNQ_URL=redis://127.0.0.1:6379 cargo run -p asynq-scheduler --example scheduler -- '@every 1s' '* * * * *'
+//! ASYNQ_URL=sqlite://tasks.db cargo run -p asynq-scheduler --example scheduler
 //! ```
 //!
-//! Without a URL it keeps the tasks in memory. Each spec enqueues tasks of the type `tick`, with the spec as payload;
+//! Without `ASYNQ_URL` it keeps the tasks in memory. Each spec enqueues tasks of the type `tick`, with the spec as payload;
 //! without any there are three examples. Ends with ctrl-c.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use asynq_core::broker::ScheduleBroker;
-use asynq_core::{BrokerError, Configure, MemoryBroker, RawTask, TaskOptions};
-use asynq_redis::RedisBroker;
+use asynq_core::{Configure, RawTask, TaskOptions};
 use asynq_scheduler::{Entry, Missed, Scheduler};
+use asynq_server::connect;
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).init();
-    let mut args: Vec<String> = std::env::args().skip(1).collect();
-    let url = match args.first() {
-        Some(first) if first.contains("://") => args.remove(0),
-        _ => "memory://".to_owned(),
-    };
+    let url = std::env::var("ASYNQ_URL").unwrap_or_else(|_| "memory://".to_owned());
+    let specs: Vec<String> = std::env::args().skip(1).collect();
 
     let scheduler = Scheduler::builder(connect(&url).await?)
         .location("Europe/Paris".parse()?)
@@ -34,11 +30,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .build();
 
-    for spec in &args {
+    for spec in &specs {
         let entry = Entry::new(spec, RawTask::new("tick", spec.clone()));
         scheduler.register_entry(entry.missed(Missed::RunAll { limit: 1000 }))?;
     }
-    if args.is_empty() {
+    if specs.is_empty() {
         scheduler.register("@every 2s", RawTask::new("cache:refresh", ""), TaskOptions::new())?;
         let low = TaskOptions::new().queue("low").timeout(Duration::from_secs(600));
         scheduler.register("0 3 * * *", RawTask::new("report:nightly", ""), low)?;
@@ -53,11 +49,4 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     scheduler.run().await?;
     Ok(())
-}
-
-async fn connect(url: &str) -> Result<Arc<dyn ScheduleBroker>, BrokerError> {
-    Ok(match url {
-        "memory://" => MemoryBroker::new().into(),
-        url => RedisBroker::connect(url).await?.into(),
-    })
 }

@@ -3,15 +3,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use asynq_core::broker::ScheduleBroker;
-use asynq_core::{DEFAULT_MAX_PAYLOAD, EnqueueError, TaskInfo};
+use asynq_core::{DEFAULT_MAX_PAYLOAD, EnqueueError, Missed, TaskInfo};
+use asynq_cron::Zone;
 
 use crate::entry::Defaults;
 use crate::hooks::{Hooks, Tick};
 use crate::scheduler::Scheduler;
-use crate::spec::Zone;
-use crate::ticks::Missed;
 
-/// Says how a [`Scheduler`] works. Made by [`Scheduler::builder`]. Go: `SchedulerOpts`.
+/// Says how a [`Scheduler`] works. Made by [`Scheduler::builder`] of any broker. Go: `SchedulerOpts`.
 #[must_use]
 pub struct SchedulerBuilder {
     broker: Arc<dyn ScheduleBroker>,
@@ -27,7 +26,8 @@ pub(crate) struct Config {
 }
 
 impl SchedulerBuilder {
-    pub(crate) fn new(broker: Arc<dyn ScheduleBroker>) -> Self {
+    /// Of something that can do no more than a scheduler needs.
+    pub fn new(broker: Arc<dyn ScheduleBroker>) -> Self {
         let config = Config {
             defaults: Defaults {
                 zone: Zone::UTC,

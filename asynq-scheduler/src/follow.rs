@@ -194,7 +194,7 @@ impl Follower {
     async fn copy(&mut self) {
         let mut woken = self.core.broker.now();
         loop {
-            let next = self.plan.ticks.spec.next(woken, &self.plan.ticks.zone);
+            let next = self.plan.ticks.counted_next(woken);
             self.times.set_next(next);
             let Some(next) = next else { return };
             if self.sleep_until(next).await.is_err() {

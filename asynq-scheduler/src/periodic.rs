@@ -14,6 +14,7 @@ use crate::hooks::panic_text;
 use crate::provider::ConfigProvider;
 use crate::scheduler::{Scheduler, StartError, locked};
 use crate::signal;
+use crate::told::Told;
 
 /// Keeps the entries of a scheduler as a provider says, while it runs: adds, removes and changes them, and leaves those
 /// alone that are as they were. Go: `PeriodicTaskManager`.
@@ -30,6 +31,8 @@ struct Shared {
     sync_interval: Duration,
     /// What was registered here.
     known: Mutex<BTreeMap<EntryId, Arc<Known>>>,
+    /// A list is often asked for, and what is wrong with it is wrong for long.
+    told: Mutex<Told>,
 }
 
 /// An entry that is registered, to compare with.
@@ -51,6 +54,7 @@ pub enum PeriodicError {
 }
 
 /// An entry that could not be registered: which of those that there are it may stand for.
+#[derive(Debug)]
 struct Problem {
     name: Option<String>,
     task_type: Option<String>,
@@ -65,6 +69,7 @@ impl PeriodicTasks {
                 provider: Box::new(provider),
                 sync_interval: Duration::from_secs(3 * 60),
                 known: Mutex::default(),
+                told: Mutex::default(),
             }),
             tracker: TaskTracker::new(),
         }
@@ -124,7 +129,7 @@ async fn sync(shared: Arc<Shared>) {
     let stop = shared.scheduler.core.stop.clone();
     let round = async {
         loop {
-            let changed = AssertUnwindSafe(shared.provider.changed()).catch_unwind();
+            let changed = AssertUnwindSafe(async { shared.provider.changed().await }).catch_unwind();
             match tokio::time::timeout(shared.sync_interval, changed).await {
                 Ok(Ok(())) | Err(_) => {}
                 Ok(Err(panic)) => {
@@ -137,10 +142,7 @@ async fn sync(shared: Arc<Shared>) {
             }
             match shared.ask().await {
                 Ok(entries) => shared.apply(entries),
-                Err(error) => error!(
-                    error = &*error as &dyn std::error::Error,
-                    "the provider of periodic tasks failed: they stay as they are"
-                ),
+                Err(error) => shared.failed(&*error),
             }
         }
     };
@@ -149,21 +151,36 @@ async fn sync(shared: Arc<Shared>) {
 
 impl Shared {
     async fn ask(&self) -> Result<Vec<Entry>, BoxError> {
-        match AssertUnwindSafe(self.provider.configs()).catch_unwind().await {
+        // Also before it gives a future.
+        let asked = async { self.provider.configs().await };
+        match AssertUnwindSafe(asked).catch_unwind().await {
             Ok(answer) => answer,
             Err(panic) => Err(format!("panic: {}", panic_text(&*panic)).into()),
         }
     }
 
+    fn failed(&self, error: &(dyn std::error::Error + 'static)) {
+        let mut told = locked(&self.told);
+        told.next_round();
+        if told.is_new(with_causes(error)) {
+            error!(
+                error,
+                "the provider of periodic tasks failed: they stay as they are"
+            );
+        }
+    }
+
     /// Makes the scheduler's entries those given.
     fn apply(&self, entries: Vec<Entry>) {
-        let (wanted, problems) = self.check(entries);
+        let mut told = locked(&self.told);
+        told.next_round();
+        let (wanted, problems) = self.check(entries, &mut told);
         let mut known = locked(&self.known);
         let mut removed = std::mem::take(&mut *known);
         for (id, entry) in wanted {
             let entry = match removed.remove(&id) {
                 Some(there) if there.plan.is_same(&entry.plan) => there,
-                there => match self.put(entry, there.is_some()) {
+                there => match self.put(entry, there.is_some(), &mut told) {
                     Some(entry) => entry,
                     None => continue,
                 },
@@ -172,7 +189,9 @@ impl Shared {
         }
         for (id, entry) in removed {
             if problems.iter().any(|problem| problem.may_stand_for(&id, &entry)) {
-                warn!(entry = %id, "the periodic task stays until those that make no sense are mended");
+                if told.is_new(format!("{id} stays")) {
+                    warn!(entry = %id, "the periodic task stays until those that make no sense are mended");
+                }
                 known.insert(id, entry);
             } else if self.scheduler.unregister(&id).is_ok() {
                 info!(entry = %id, task_type = %entry.task_type, "periodic task removed");
@@ -181,7 +200,7 @@ impl Shared {
     }
 
     /// Those that make sense, once each, and what is known of the others.
-    fn check(&self, entries: Vec<Entry>) -> (Vec<(EntryId, Known)>, Vec<Problem>) {
+    fn check(&self, entries: Vec<Entry>, told: &mut Told) -> (Vec<(EntryId, Known)>, Vec<Problem>) {
         let mut wanted: Vec<(EntryId, Known)> = Vec::new();
         let mut problems = Vec::new();
         for entry in entries {
@@ -192,22 +211,26 @@ impl Shared {
             };
             match self.scheduler.check(entry) {
                 Ok(plan) if wanted.iter().any(|(id, _)| *id == plan.id) => {
-                    warn!(
-                        entry = %plan.id,
-                        spec,
-                        task_type = %plan.task.task_type,
-                        "two periodic tasks are the same, and one is left out; give them names if both are to run"
-                    );
+                    if told.is_new(format!("{} twice", plan.id)) {
+                        warn!(
+                            entry = %plan.id,
+                            spec,
+                            task_type = %plan.task.task_type,
+                            "two periodic tasks are the same, and one is left out; give them names if both are to run"
+                        );
+                    }
                 }
                 Ok(plan) => wanted.push((plan.id.clone(), Known::new(plan))),
                 Err(error) => {
-                    error!(
-                        name = problem.name,
-                        spec,
-                        task_type = problem.task_type,
-                        error = &error as &dyn std::error::Error,
-                        "a periodic task makes no sense and is left out"
-                    );
+                    if told.is_new(format!("{problem:?} {}", with_causes(&error))) {
+                        error!(
+                            name = problem.name,
+                            spec,
+                            task_type = problem.task_type,
+                            error = &error as &dyn std::error::Error,
+                            "a periodic task makes no sense and is left out"
+                        );
+                    }
                     problems.push(problem);
                 }
             }
@@ -215,7 +238,7 @@ impl Shared {
         (wanted, problems)
     }
 
-    fn put(&self, entry: Known, replaces: bool) -> Option<Arc<Known>> {
+    fn put(&self, entry: Known, replaces: bool, told: &mut Told) -> Option<Arc<Known>> {
         let task_type = entry.task_type.clone();
         let put = if replaces {
             self.scheduler.replace(entry.plan.clone())
@@ -229,15 +252,27 @@ impl Shared {
                 Some(Arc::new(entry))
             }
             Err(error) => {
-                error!(
-                    task_type,
-                    error = &error as &dyn std::error::Error,
-                    "periodic task not registered; it is tried again"
-                );
+                if told.is_new(format!("{} {}", entry.plan.id, with_causes(&error))) {
+                    error!(
+                        task_type,
+                        error = &error as &dyn std::error::Error,
+                        "periodic task not registered; it is tried again"
+                    );
+                }
                 None
             }
         }
     }
+}
+
+fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 impl Known {

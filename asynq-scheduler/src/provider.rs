@@ -19,6 +19,8 @@ use crate::entry::Entry;
 ///
 /// let tasks = PeriodicTasks::new(Scheduler::new(MemoryBroker::new()), from_database);
 /// ```
+///
+/// The example `database_tasks` does so with a table that changes while it runs.
 #[async_trait]
 pub trait ConfigProvider: Send + Sync + 'static {
     /// All periodic tasks that there are to be now. After an error those that there were stay.

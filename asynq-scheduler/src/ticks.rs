@@ -2,26 +2,8 @@
 
 use std::time::Duration;
 
-use asynq_core::Timestamp;
-
-use crate::spec::{Spec, Zone};
-
-/// What becomes of ticks at which no scheduler ran, or the broker could not be reached. What has been missed is known
-/// from the last tick, which the broker keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Missed {
-    /// They are left out, as in Go asynq.
-    Skip,
-    /// The latest of them is run, however many there are; none if a tick is due now anyhow.
-    #[default]
-    RunOnce,
-    /// All of them are run, oldest first, or the latest `limit` if there are more.
-    RunAll {
-        /// How many at most.
-        limit: usize,
-    },
-}
+use asynq_core::{Missed, Timestamp};
+use asynq_cron::{Spec, Zone};
 
 /// No more ticks than this are enqueued in one go, whatever is asked for.
 const MOST: usize = 10_000;
@@ -49,7 +31,7 @@ impl Ticks {
     /// agree on a tick, and a daily entry would never fire in a program that is deployed twice a day.
     pub(crate) fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let next = match self.spec.period() {
-            None => self.spec.next(after, &self.zone)?,
+            None => self.counted_next(after)?,
             Some(period) => {
                 let period = i64::try_from(period.as_secs()).ok()?;
                 let number = after.unix_seconds().div_euclid(period).checked_add(1)?;
@@ -58,6 +40,12 @@ impl Ticks {
         };
         // At the end of time there is none.
         (next > after).then_some(next)
+    }
+
+    /// The first tick after a moment as Go has it: `@every` counts from that moment.
+    pub(crate) fn counted_next(&self, after: Timestamp) -> Option<Timestamp> {
+        let seconds = self.spec.next_after_unix(after.unix_seconds(), &self.zone)?;
+        Some(Timestamp::from_unix_seconds(seconds))
     }
 
     /// The ticks after `last` up to `now` that are to be enqueued. Those no older than `grace` are on time.

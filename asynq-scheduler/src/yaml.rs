@@ -1,12 +1,14 @@
 //! Periodic tasks from a YAML file.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use asynq_core::{BoxError, RawTask, TaskOptions, When};
+use asynq_core::{BoxError, Missed, RawTask, TaskOptions, When};
+use asynq_cron::{Zone, parse_duration};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
@@ -14,8 +16,6 @@ use serde::de::{Deserializer, Error as _};
 use crate::entry::Entry;
 use crate::provider::ConfigProvider;
 use crate::scheduler::locked;
-use crate::spec::{Zone, parse_duration};
-use crate::ticks::Missed;
 
 /// How often the file is looked at. An edit applies within a second.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
@@ -62,11 +62,15 @@ impl YamlFile {
         }
     }
 
-    async fn read(&self) -> std::io::Result<String> {
+    async fn read(&self) -> io::Result<String> {
         let path = self.path.clone();
-        let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path));
-        read.await
-            .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+        let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
+        let bytes = read.unwrap_or_else(|error| Err(io::Error::other(error)))?;
+        String::from_utf8(bytes).map_err(|error| {
+            let sound = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = 1 + sound.iter().filter(|byte| **byte == b'\n').count();
+            io::Error::new(io::ErrorKind::InvalidData, format!("is not UTF-8 at line {line}"))
+        })
     }
 
     fn error(&self, source: impl Into<BoxError>) -> BoxError {

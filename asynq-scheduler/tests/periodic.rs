@@ -4,10 +4,12 @@
 
 mod support;
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use asynq_core::{BoxError, Configure, Inspect, MemoryBroker, QueueName, RawTask, TaskOptions};
+use async_trait::async_trait;
+use asynq_core::{BoxError, Configure, MemoryBroker, RawTask, TaskOptions};
 use asynq_scheduler::{ConfigProvider, Entry, PeriodicError, PeriodicTasks, Scheduler};
 
 use support::*;
@@ -140,6 +142,81 @@ async fn a_provider_that_fails_or_panics_changes_nothing() {
     assert_eq!(ticks_of(&broker, "a").await, [10, 20, 30, 40]);
 }
 
+/// Panics without giving a future; written by hand, since `async_trait` makes one first.
+struct Hasty;
+
+impl ConfigProvider for Hasty {
+    fn configs<'a, 'b>(&'a self) -> Pin<Box<dyn Future<Output = Result<Vec<Entry>, BoxError>> + Send + 'b>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        panic!("at once")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_panics_before_it_gives_a_future_has_failed() {
+    let tasks = PeriodicTasks::new(Scheduler::new(broker()), Hasty);
+
+    let error = tasks.start().await.unwrap_err();
+
+    assert!(matches!(error, PeriodicError::Provider(_)), "{error}");
+}
+
+/// Knows when something has changed, but not how to say it.
+struct Watching<P>(P);
+
+#[async_trait]
+impl<P: ConfigProvider> ConfigProvider for Watching<P> {
+    async fn configs(&self) -> Result<Vec<Entry>, BoxError> {
+        self.0.configs().await
+    }
+
+    async fn changed(&self) {
+        panic!("watch");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_panics_while_it_watches_is_asked_all_the_same() {
+    let broker = broker();
+    let list = list(&[("@every 10s", "a")]);
+    let tasks = PeriodicTasks::new(Scheduler::new(broker.clone()), Watching(provider(&list)))
+        .sync_interval(Duration::from_secs(5));
+    tasks.start().await.unwrap();
+    pass_until(&broker, 11).await;
+
+    set(&list, &[("@every 10s", "b", None)]);
+    pass_until(&broker, 31).await;
+
+    assert_eq!(ticks_of(&broker, "a").await, [10]);
+    assert_eq!(ticks_of(&broker, "b").await, [20, 30]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_wrong_for_long_is_logged_once() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    let logged = |text: &str| log.text().matches(text).count();
+    let broker = broker();
+    let list = list(&[("nonsense", "a"), ("@every 10s", "b"), ("@every 10s", "b")]);
+    let _tasks = started(&broker, &list).await;
+    pass_until(&broker, 61).await;
+    assert_eq!(logged("makes no sense and is left out"), 1);
+    assert_eq!(logged("two periodic tasks are the same"), 1);
+
+    set(&list, &[("error", "", None)]);
+    pass_until(&broker, 121).await;
+    assert_eq!(logged("no database"), 1, "{}", log.text());
+
+    set(&list, &[("rubbish", "a", None)]);
+    pass_until(&broker, 181).await;
+    assert_eq!(logged("makes no sense and is left out"), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_two_that_are_the_same_one_runs_and_can_be_removed() {
     let broker = broker();
@@ -176,143 +253,6 @@ async fn it_stops_with_its_scheduler() {
     pass_until(&broker, 61).await;
 
     assert_eq!(ticks_of(&broker, "a").await, [10]);
-}
-
-#[cfg(feature = "yaml")]
-mod yaml {
-    use std::path::PathBuf;
-
-    use asynq_scheduler::YamlFile;
-
-    use super::*;
-
-    /// A file that is removed afterwards.
-    struct File(PathBuf);
-
-    impl File {
-        fn new(name: &str, text: &str) -> Self {
-            let file = File(std::env::temp_dir().join(format!("asynq-{name}-{}.yaml", std::process::id())));
-            file.write(text);
-            file
-        }
-
-        fn write(&self, text: &str) {
-            std::fs::write(&self.0, text).unwrap();
-        }
-    }
-
-    impl Drop for File {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_file(&self.0);
-        }
-    }
-
-    const ONE: &str = "configs:\n  - cronspec: '@every 1s'\n    task_type: a\n";
-
-    #[tokio::test(start_paused = true)]
-    async fn everything_an_entry_may_say_is_understood() {
-        let file = File::new(
-            "all",
-            r#"
-# periodic tasks
-configs:
-  - cronspec: "@every 10s"
-    task_type: plain
-  - name: report
-    cronspec: "0 3 * * *"
-    tz: Europe/Paris
-    task_type: report
-    payload: {format: pdf, pages: [1, 2]}
-    options:
-      queue: low
-      max_retry: 3
-      timeout: 1m30s
-      retention: 24h
-      headers: {team: a}
-    missed: {run_all: 10}
-  - {cronspec: "@daily", task_type: text, payload: "as it is", missed: skip}
-"#,
-        );
-        let broker = broker();
-        let tasks = PeriodicTasks::new(Scheduler::new(broker), YamlFile::new(&file.0));
-        tasks.start().await.unwrap();
-
-        let shown = tasks.scheduler().entries_shown();
-
-        assert_eq!(shown.len(), 3);
-        assert_eq!(shown[0].payload.len(), 0);
-        assert_eq!(
-            (shown[1].id.as_str(), &shown[1].payload[..]),
-            ("report", &br#"{"format":"pdf","pages":[1,2]}"#[..])
-        );
-        let options = [
-            "Queue(\"low\")",
-            "MaxRetry(3)",
-            "Timeout(1m30s)",
-            "Retention(24h0m0s)",
-            r#"Header(["team","a"])"#,
-        ];
-        assert_eq!(shown[1].options, options);
-        assert_eq!(&shown[2].payload[..], b"as it is");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_edit_applies_within_a_second() {
-        let broker = broker();
-        let file = File::new("edit", ONE);
-        let tasks = PeriodicTasks::new(Scheduler::new(broker.clone()), YamlFile::new(&file.0));
-        tasks.start().await.unwrap();
-        pass(2).await;
-
-        file.write(&ONE.replace("task_type: a", "task_type: b"));
-        pass(1).await;
-
-        let shown = tasks.scheduler().entries_shown();
-        assert_eq!(shown.len(), 1);
-        assert_eq!(shown[0].task_type, "b");
-        file.write("[]");
-        pass(1).await;
-        assert!(tasks.scheduler().entries_shown().is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_broken_file_keeps_the_entries_and_says_which_line() {
-        let file = File::new("broken", ONE);
-        let yaml = YamlFile::new(&file.0);
-        for (text, line) in [
-            ("configs:\n  - cronspec: '@daily'\n    task_tipe: a\n", "line 3"),
-            (
-                "configs:\n  - cronspec: '@daily'\n    task_type: a: b\n",
-                "line 3",
-            ),
-            (
-                "configs:\n  - cronspec: '@daily'\n    task_type: a\n    options: {timeout: 5}\n",
-                "line 4",
-            ),
-            (
-                "- cronspec: '@daily'\n  task_type: a\n  tz: Mars/Base\n",
-                "line 3",
-            ),
-        ] {
-            file.write(text);
-            let error = yaml.configs().await.unwrap_err();
-            let text = format!("{error}: {}", error.source().unwrap());
-            assert!(text.contains(line), "{text}");
-        }
-
-        file.write(ONE);
-        let broker = broker();
-        let tasks = PeriodicTasks::new(Scheduler::new(broker.clone()), yaml);
-        tasks.start().await.unwrap();
-        file.write("configs: [");
-        pass(5).await;
-        std::fs::remove_file(&file.0).unwrap();
-        pass(5).await;
-
-        assert_eq!(tasks.scheduler().entries_shown()[0].task_type, "a");
-        let queue = QueueName::default_queue();
-        assert!(broker.queue_info(&queue).await.unwrap().unwrap().pending >= 9);
-    }
 }
 
 #[tokio::test(start_paused = true)]

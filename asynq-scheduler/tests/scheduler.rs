@@ -149,7 +149,8 @@ async fn a_broker_that_is_down_delays_ticks_and_loses_none() {
     let flaky = Flaky::new(broker());
     let notes = Notes::default();
     let failed = notes.clone();
-    let scheduler = Scheduler::builder(flaky.clone())
+    let scheduler = flaky
+        .scheduler()
         .missed(Missed::RunAll { limit: 100 })
         .error_handler(move |tick, error| failed.add(format!("{} {error}", tick.spec)))
         .build();
@@ -182,9 +183,32 @@ async fn a_broker_that_is_down_delays_ticks_and_loses_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ticks_while_the_broker_is_down_are_treated_as_the_entry_says() {
+    for (missed, made_up_for) in [
+        (Missed::Skip, vec![]),
+        (Missed::RunOnce, vec![80]),
+        (Missed::RunAll { limit: 3 }, vec![60, 70, 80]),
+    ] {
+        let flaky = Flaky::new(broker());
+        let scheduler = flaky.scheduler().grace(Duration::from_secs(5)).build();
+        scheduler.register_entry(every(10).missed(missed)).unwrap();
+        scheduler.start().unwrap();
+        pass_until(&flaky.broker, 25).await;
+        flaky.is_down.store(true, Ordering::SeqCst);
+        pass_until(&flaky.broker, 86).await;
+        flaky.is_down.store(false, Ordering::SeqCst);
+
+        pass_until(&flaky.broker, 95).await;
+
+        let expected = [vec![10, 20], made_up_for, vec![90]].concat();
+        assert_eq!(ticks(&flaky.broker).await, expected, "{missed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tick_whose_answer_is_lost_is_enqueued_once() {
     let flaky = Flaky::new(broker());
-    let scheduler = Scheduler::new(flaky.clone());
+    let scheduler = flaky.scheduler().build();
     scheduler.register_entry(every(10)).unwrap();
     scheduler.start().unwrap();
     flaky.loses_answers.store(true, Ordering::SeqCst);
@@ -239,6 +263,40 @@ async fn hooks_are_called_and_may_panic() {
     assert_eq!(ticks(&broker).await, [10, 20]);
     let expected = ["pre @every 10s t", "post t"];
     assert_eq!(notes.all(), [expected, expected].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_handler_may_panic_with_anything_and_ticks_go_on() {
+    /// Thrown, and throws again when it is dropped.
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("again");
+        }
+    }
+
+    let flaky = Flaky::new(broker());
+    let notes = Notes::default();
+    let failed = notes.clone();
+    let scheduler = flaky
+        .scheduler()
+        .error_handler(move |tick, _| {
+            failed.add(tick.spec);
+            std::panic::panic_any(Bomb);
+        })
+        .build();
+    scheduler.register_entry(every(10)).unwrap();
+    scheduler.start().unwrap();
+    pass(1).await;
+    flaky.is_down.store(true, Ordering::SeqCst);
+    pass_until(&flaky.broker, 14).await;
+    flaky.is_down.store(false, Ordering::SeqCst);
+
+    pass_until(&flaky.broker, 25).await;
+
+    assert_eq!(notes.all(), ["@every 10s"]);
+    assert_eq!(ticks(&flaky.broker).await, [10, 20]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -377,6 +435,21 @@ async fn a_scheduler_is_started_once() {
     assert!(matches!(scheduler.start(), Err(StartError::Closed)));
     let late = scheduler.register_entry(every(1));
     assert!(matches!(late, Err(RegisterError::Closed)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_shuts_down_although_the_broker_is_down() {
+    let flaky = Flaky::new(broker());
+    let scheduler = flaky.scheduler().build();
+    scheduler.register_entry(every(10)).unwrap();
+    scheduler.start().unwrap();
+    pass(1).await;
+    flaky.is_down.store(true, Ordering::SeqCst);
+    pass_until(&flaky.broker, 300).await;
+
+    let asked = tokio::time::timeout(Duration::from_secs(1), scheduler.shutdown()).await;
+
+    assert!(asked.is_ok(), "it waits for the broker");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use asynq_core::broker::{Broker, Operate};
 use asynq_core::{BrokerError, Inspector};
 
-/// Connects to the broker that a URL names.
+/// Connects to the broker that a URL names. Clients, servers and schedulers can share it.
 ///
 /// | scheme | broker | feature |
 /// |---|---|---|

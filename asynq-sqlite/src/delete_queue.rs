@@ -64,6 +64,8 @@ const DELETE_LOCKS: &str = "DELETE FROM asynq_locks WHERE queue = ?1 AND unique_
     SELECT unique_key FROM asynq_locks WHERE queue = ?1 LIMIT ?2)";
 const DELETE_SETS: &str = "DELETE FROM asynq_sets WHERE queue = ?1 AND id IN (
     SELECT id FROM asynq_sets WHERE queue = ?1 LIMIT ?2)";
+const DELETE_TICKS: &str = "DELETE FROM asynq_ticks WHERE queue = ?1 AND entry IN (
+    SELECT entry FROM asynq_ticks WHERE queue = ?1 LIMIT ?2)";
 const DELETE_DAYS: &str = "DELETE FROM asynq_days WHERE queue = ?1";
 const DELETE_NAME: &str = "DELETE FROM asynq_queues WHERE name = ?1";
 
@@ -84,7 +86,7 @@ impl DeleteQueue {
 
     /// Deletes what else is stored for the queue, its name last. Whether that was all.
     async fn delete_remains(&self, connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-        for statement in [DELETE_LOCKS, DELETE_SETS] {
+        for statement in [DELETE_LOCKS, DELETE_SETS, DELETE_TICKS] {
             let deleted = sqlx::query(statement)
                 .bind(self.queue.as_str())
                 .bind(ROWS_PER_STEP)
@@ -111,6 +113,7 @@ pub(crate) fn statements() -> Vec<&'static str> {
         DELETE_TASKS,
         DELETE_LOCKS,
         DELETE_SETS,
+        DELETE_TICKS,
         DELETE_DAYS,
         DELETE_NAME,
     ]

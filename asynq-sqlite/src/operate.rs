@@ -1,8 +1,6 @@
 use async_trait::async_trait;
-use asynq_core::broker::{
-    Applied, Changed, DayCount, GroupSize, QueueDeletion, ScheduleEntry, ScheduleEvent, StepReport, TaskPage,
-};
-use asynq_core::{Action, BrokerError, Change, Cursor, Filter, Operate, Page, QueueName, TaskId, TaskList};
+use asynq_core::broker::{Applied, Changed, DayCount, GroupSize, QueueDeletion, StepReport, TaskPage};
+use asynq_core::{Action, BrokerError, Change, Cursor, Filter, Operate, QueueName, TaskId, TaskList};
 
 use crate::apply::Target;
 use crate::broker::SqliteBroker;
@@ -98,14 +96,5 @@ impl Operate for SqliteBroker {
 
     async fn group_sizes(&self, queue: &QueueName) -> Result<Vec<GroupSize>, BrokerError> {
         self.count_groups(queue).await
-    }
-
-    // Nobody can show a schedule here yet.
-    async fn schedule_entries(&self) -> Result<Vec<ScheduleEntry>, BrokerError> {
-        Ok(Vec::new())
-    }
-
-    async fn schedule_events(&self, _: &str, _: Page) -> Result<Vec<ScheduleEvent>, BrokerError> {
-        Ok(Vec::new())
     }
 }

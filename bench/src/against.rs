@@ -21,7 +21,7 @@ use crate::scenarios;
 use crate::store::Setting;
 
 /// Takes a setting and where the Go program is.
-type Measure = fn(Setting, PathBuf) -> Pin<Box<dyn Future<Output = Result<Vec<Figure>, Error>>>>;
+type Measure = fn(Setting, PathBuf) -> Pin<Box<dyn Future<Output = Result<Vec<Figure>, Error>> + Send>>;
 
 /// Name, our measure, Go's, and what they measure.
 const MEASURES: &[(&str, Measure, Measure, &str)] = &[

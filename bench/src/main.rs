@@ -37,7 +37,10 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    // On a worker thread of the runtime, as services do and as Go's goroutines are: from the main thread each call would
+    // have to wake another thread and be woken by it.
+    let ran = tokio::spawn(run()).await;
+    match ran.unwrap_or_else(|panic| Err(panic.into())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");

@@ -16,7 +16,7 @@ use crate::observe::{Cost, listen, observe};
 use crate::report::{Figure, figure, percentile};
 use crate::store::Setting;
 
-type Measured = Pin<Box<dyn Future<Output = Result<Vec<Figure>, Error>>>>;
+type Measured = Pin<Box<dyn Future<Output = Result<Vec<Figure>, Error>> + Send>>;
 type Scenario = fn(Setting) -> Measured;
 
 /// Measures that look into Redis, or write to it as Go does.
@@ -237,7 +237,11 @@ async fn end_to_end(setting: Setting) -> Result<Vec<Figure>, Error> {
 async fn pick_up(setting: Setting) -> Result<Vec<Figure>, Error> {
     let broker = setting.broker().await?;
     let client = setting.client_beside(&broker).await?;
-    latencies(broker, async |_| Ok(client.enqueue(task()).await.map(drop)?)).await
+    let store = |_| {
+        let client = client.clone();
+        async move { Ok(client.enqueue(task()).await.map(drop)?) }
+    };
+    latencies(broker, store).await
 }
 
 /// Names the broker that this process is to enqueue to, if it was started for that.
@@ -301,16 +305,19 @@ async fn go_pick_up(setting: Setting) -> Result<Vec<Figure>, Error> {
         .arg("default")
         .exec_async(&mut redis)
         .await?;
-    latencies(setting.broker().await?, async move |n| {
-        let id = format!("task-{n:04}");
-        let mut call = script.key(format!("asynq:{{default}}:t:{id}"));
-        call.key("asynq:{default}:pending")
-            .arg(go_message(&id))
-            .arg(id)
-            .arg(1);
-        Ok(call.invoke_async::<()>(&mut redis).await?)
-    })
-    .await
+    let store = |n| {
+        let (script, mut redis) = (script.clone(), redis.clone());
+        async move {
+            let id = format!("task-{n:04}");
+            let mut call = script.key(format!("asynq:{{default}}:t:{id}"));
+            call.key("asynq:{default}:pending")
+                .arg(go_message(&id))
+                .arg(id)
+                .arg(1);
+            Ok(call.invoke_async::<()>(&mut redis).await?)
+        }
+    };
+    latencies(setting.broker().await?, store).await
 }
 
 /// Type, payload, id, queue, 25 retries, half an hour, as protobuf.
@@ -330,9 +337,9 @@ fn go_message(id: &str) -> Vec<u8> {
 }
 
 /// From before a task is stored to its handler, one task after the other.
-async fn latencies(
+async fn latencies<F: Future<Output = Result<(), Error>>>(
     broker: Arc<dyn Broker>,
-    mut store: impl AsyncFnMut(usize) -> Result<(), Error>,
+    store: impl Fn(usize) -> F,
 ) -> Result<Vec<Figure>, Error> {
     const SAMPLES: usize = 200;
     let (started, mut starts) = mpsc::unbounded_channel();

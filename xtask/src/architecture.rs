@@ -8,10 +8,11 @@ use crate::step::{Result, cargo_command, output};
 
 /// What each crate may depend on, of ours.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("asynq-macros", &[]),
+    ("asynq-cron", &[]),
+    ("asynq-macros", &["asynq-cron"]),
     ("asynq-core", &["asynq-macros"]),
     ("asynq-redis", &["asynq-core"]),
-    ("asynq-scheduler", &["asynq-core"]),
+    ("asynq-scheduler", &["asynq-core", "asynq-cron"]),
     ("asynq-sqlite", &["asynq-core"]),
     (
         "asynq-server",
@@ -37,6 +38,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "asynq-server",
             "asynq-fixtures",
         ],
+    ),
+    (
+        "asynq-model-tests",
+        &["asynq-core", "asynq-redis", "asynq-sqlite", "asynq-fixtures"],
     ),
     ("xtask", &[]),
 ];
@@ -69,6 +74,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
             "asynq-server/src/lib.rs",
             "bench",
             "interop-tests",
+            "model-tests",
         ],
         "the server names no broker outside of connect",
     ),
@@ -79,13 +85,15 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
             "asynq-server/src/connect.rs",
             "asynq-server/src/lib.rs",
             "bench",
+            "model-tests",
         ],
         "the server names no broker outside of connect",
     ),
     ("sqlx::", &["asynq-sqlite"], "only asynq-sqlite knows SQL"),
+    ("chrono_tz::", &["asynq-cron"], "only asynq-cron knows time zones"),
     (
         "MemoryBroker",
-        &["asynq-core", "asynq-server", "bench"],
+        &["asynq-core", "asynq-server", "bench", "model-tests"],
         "nothing of the memory broker in production code of other brokers",
     ),
 ];

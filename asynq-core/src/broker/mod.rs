@@ -8,7 +8,7 @@
 //! | [`Aggregate`] | the aggregator |
 //! | [`Presence`] | the heartbeat |
 //! | [`Inspect`] | tests, tools, people |
-//! | [`ScheduleStore`] | schedulers |
+//! | [`ScheduleStore`] | schedulers, and those who look at them |
 //! | [`Operate`] | the [`Inspector`](crate::Inspector), which tools and people use |
 //!
 //! # Rules for all of them
@@ -42,20 +42,20 @@ pub use filter::Filter;
 pub use inspect::{Inspect, Page, QueueInfo};
 pub use maintain::{Expired, ExpiredLease, Forwarded, Maintain, Purged, ReconcileCursor, Reconciled};
 pub use operate::{
-    Action, Applied, Change, Changed, Cursor, DayCount, GroupSize, Operate, QueueDeletion, ScheduleEntry,
-    ScheduleEvent, StepReport, TaskList, TaskPage,
+    Action, Applied, Change, Changed, Cursor, DayCount, GroupSize, Operate, QueueDeletion, StepReport,
+    TaskList, TaskPage,
 };
 pub use presence::{Presence, ServerId, ServerInfo, WorkerInfo};
-pub use schedule::{EntryKey, ScheduleBroker, ScheduleStore, TickReceipt};
+pub use schedule::{EntryKey, ScheduleBroker, ScheduleEntry, ScheduleEvent, ScheduleStore, TickReceipt};
 
 use crate::clock::Timestamp;
 
-/// Everything that a server needs of a broker.
+/// Everything that clients, servers and schedulers need of a broker.
 ///
 /// Implemented for whatever has all the parts and a [`Now`].
-pub trait Broker: Enqueue + Dequeue + Maintain + Aggregate + Presence + Inspect + Now {}
+pub trait Broker: ScheduleBroker + Dequeue + Maintain + Aggregate + Presence + Inspect {}
 
-impl<B: Enqueue + Dequeue + Maintain + Aggregate + Presence + Inspect + Now> Broker for B {}
+impl<B: ScheduleBroker + Dequeue + Maintain + Aggregate + Presence + Inspect> Broker for B {}
 
 /// The time of a broker.
 pub trait Now: Send + Sync + 'static {

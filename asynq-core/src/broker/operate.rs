@@ -9,7 +9,7 @@ use crate::message::{TaskInfo, TaskState};
 use crate::names::{GroupName, QueueName, TaskId};
 use crate::options::When;
 
-use super::{Filter, Inspect, Now, Page, Presence};
+use super::{Filter, Inspect, Now, Presence, ScheduleStore};
 
 /// Acts on tasks and queues, one by one or many at a time. Asked by the [`Inspector`](crate::Inspector); implemented by
 /// brokers.
@@ -19,7 +19,7 @@ use super::{Filter, Inspect, Now, Page, Presence};
 ///
 /// Looking never changes anything.
 #[async_trait]
-pub trait Operate: Inspect + Presence + Now {
+pub trait Operate: Inspect + Presence + ScheduleStore + Now {
     /// Goes through a list in the order of [`Inspect::tasks`] and gives up to `limit` tasks that pass the filter: perhaps
     /// none although there are more, since a call looks at no more than some hundreds.
     ///
@@ -75,12 +75,6 @@ pub trait Operate: Inspect + Presence + Now {
 
     /// The groups of a queue that have waiting tasks, by name. Go: `Groups`.
     async fn group_sizes(&self, queue: &QueueName) -> Result<Vec<GroupSize>, BrokerError>;
-
-    /// What the schedulers that run now will enqueue, in the order they registered it. Go: `SchedulerEntries`.
-    async fn schedule_entries(&self) -> Result<Vec<ScheduleEntry>, BrokerError>;
-
-    /// What was enqueued for an entry of a scheduler, the latest first. Go: `ListSchedulerEnqueueEvents`.
-    async fn schedule_events(&self, entry: &str, page: Page) -> Result<Vec<ScheduleEvent>, BrokerError>;
 }
 
 /// A list of tasks within a queue.
@@ -322,32 +316,4 @@ pub struct GroupSize {
     pub group: GroupName,
     /// Tasks that wait in it; those in sealed sets are not counted.
     pub size: u64,
-}
-
-/// What a scheduler will enqueue. Go: `SchedulerEntry`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScheduleEntry {
-    /// Names it.
-    pub id: String,
-    /// When, as it was written: a cron line or `@every`.
-    pub spec: String,
-    /// Type of the task.
-    pub task_type: String,
-    /// Payload of the task.
-    pub payload: Bytes,
-    /// Options of the task as text, such as `Queue("low")`.
-    pub options: Vec<String>,
-    /// When it is enqueued next, if ever.
-    pub next_enqueue_at: Option<Timestamp>,
-    /// When it was enqueued last, if ever.
-    pub previous_enqueue_at: Option<Timestamp>,
-}
-
-/// A task that a scheduler enqueued. Go: `SchedulerEnqueueEvent`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScheduleEvent {
-    /// The id of the task.
-    pub task_id: TaskId,
-    /// When.
-    pub enqueued_at: Timestamp,
 }

@@ -1,21 +1,25 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::error::BrokerError;
-use crate::names::QueueName;
+use crate::names::{QueueName, TaskId};
 
-use super::{Enqueue, NewTask, Now, Page, Receipt, ScheduleEntry, ScheduleEvent};
+use super::{Enqueue, NewTask, Now, Page, Receipt};
 
 /// Keeps what schedulers share: up to which tick each entry has been enqueued, and what is shown of them. Asked by
-/// schedulers; implemented by brokers.
+/// schedulers, and by tools that look at them; implemented by brokers.
 ///
 /// # Ticks
 ///
 /// A tick is a moment at which an entry is to be enqueued. Any number of schedulers may enqueue the same tick: the first
 /// wins, since the broker keeps the last tick of each entry and takes none that is not after it. Keeping the tick and
 /// storing the task is one step: a scheduler that dies leaves both or neither.
+///
+/// The ticks of a queue are deleted with the queue. Schedulers that run go on from where they were; for those that start
+/// later its entries are new.
 #[async_trait]
 pub trait ScheduleStore: Send + Sync + 'static {
     /// The last tick of an entry. One that is not known yet is noted as of `since`, which is then the answer: its ticks
@@ -72,6 +76,23 @@ pub struct EntryKey {
     pub id: String,
 }
 
+impl EntryKey {
+    /// Whether a task can be that of a tick of this entry; for brokers.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError::Config`] if it is of another queue.
+    pub fn check(&self, task: &NewTask) -> Result<(), BrokerError> {
+        if task.message.queue == self.queue {
+            return Ok(());
+        }
+        Err(BrokerError::Config(format!(
+            "the entry {:?} is of queue {:?}, its task of queue {:?}",
+            self.id, self.queue, task.message.queue
+        )))
+    }
+}
+
 /// What became of a tick.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TickReceipt {
@@ -82,4 +103,32 @@ pub enum TickReceipt {
         /// The last tick.
         last: Timestamp,
     },
+}
+
+/// What a scheduler will enqueue. Go: `SchedulerEntry`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduleEntry {
+    /// Names it.
+    pub id: String,
+    /// When, as it was written: a cron line or `@every`.
+    pub spec: String,
+    /// Type of the task.
+    pub task_type: String,
+    /// Payload of the task.
+    pub payload: Bytes,
+    /// Options of the task as text, such as `Queue("low")`.
+    pub options: Vec<String>,
+    /// When it is enqueued next, if ever.
+    pub next_enqueue_at: Option<Timestamp>,
+    /// When it was enqueued last, if ever.
+    pub previous_enqueue_at: Option<Timestamp>,
+}
+
+/// A task that a scheduler enqueued. Go: `SchedulerEnqueueEvent`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduleEvent {
+    /// The id of the task.
+    pub task_id: TaskId,
+    /// When.
+    pub enqueued_at: Timestamp,
 }

@@ -2,11 +2,11 @@
 
 #![allow(missing_docs, reason = "the names are sentences")]
 
-use crate::broker::GroupLimits;
+use crate::broker::{EntryKey, GroupLimits};
 use crate::inspector::InspectError;
 
-use super::InspectorSubject;
 use super::kit::*;
+use super::{InspectorSubject, START};
 
 impl InspectorSubject {
     async fn delete_default(&self) -> Result<u64, InspectError> {
@@ -100,6 +100,26 @@ pub async fn a_forced_deletion_releases_all_locks(subject: &InspectorSubject) {
             task("f").payload("c").unique(secs(600)),
         ])
         .await;
+}
+
+pub async fn the_last_ticks_of_a_queue_are_deleted_with_it(subject: &InspectorSubject) {
+    let entry = |queue| EntryKey {
+        queue,
+        id: "e".to_owned(),
+    };
+    let (here, elsewhere) = (entry(default_queue()), entry(queue("other")));
+    let (then, now) = (START, subject.now().saturating_add(secs(60)));
+    subject
+        .broker
+        .enqueue_tick(&here, then, &task("a").build())
+        .await
+        .unwrap();
+    subject.broker.last_tick(&elsewhere, then).await.unwrap();
+
+    subject.force_delete_default().await.unwrap();
+
+    assert_eq!(subject.broker.last_tick(&here, now).await.unwrap(), now);
+    assert_eq!(subject.broker.last_tick(&elsewhere, now).await.unwrap(), then);
 }
 
 pub async fn a_queue_with_active_tasks_is_not_deleted_by_force(subject: &InspectorSubject) {

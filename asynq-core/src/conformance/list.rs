@@ -246,36 +246,6 @@ macro_rules! broker_conformance {
                 a_watch_is_told_of_a_cancelled_task,
                 a_watch_is_told_of_an_id_cancelled_in_every_queue,
             }
-            random {
-                random_operations_lose_no_task,
-            }
-        }
-    };
-}
-
-/// Makes a test of each behaviour of uniqueness locks in time, for brokers whose locks expire by the manual clock. Use
-/// it beside [`broker_conformance`](crate::broker_conformance).
-#[macro_export]
-macro_rules! broker_conformance_moved_lock_time {
-    ($make:path $(, #[$attribute:meta])* $(,)?) => {
-        $crate::__broker_tests! {
-            $make, [$(#[$attribute])*],
-            lock_time {
-                a_lock_holds_until_its_ttl_and_not_longer,
-                the_ttl_of_a_delayed_task_counts_from_when_it_is_due,
-                a_task_whose_lock_expired_does_not_release_that_of_its_successor,
-                the_lock_of_an_archived_task_expires,
-            }
-        }
-    };
-}
-
-/// Makes a test of each behaviour of what schedulers share. See [`conformance`](crate::conformance).
-#[macro_export]
-macro_rules! schedule_conformance {
-    ($make:path $(, #[$attribute:meta])* $(,)?) => {
-        $crate::__broker_tests! {
-            $make, [$(#[$attribute])*],
             schedule {
                 an_entry_that_is_not_known_is_noted_as_of_now,
                 the_task_of_a_tick_is_enqueued,
@@ -298,6 +268,26 @@ macro_rules! schedule_conformance {
                 events_are_shown_latest_first,
                 no_more_than_a_thousand_events_are_kept,
                 each_entry_has_events_of_its_own,
+            }
+            random {
+                random_operations_lose_no_task,
+            }
+        }
+    };
+}
+
+/// Makes a test of each behaviour of uniqueness locks in time, for brokers whose locks expire by the manual clock. Use
+/// it beside [`broker_conformance`](crate::broker_conformance).
+#[macro_export]
+macro_rules! broker_conformance_moved_lock_time {
+    ($make:path $(, #[$attribute:meta])* $(,)?) => {
+        $crate::__broker_tests! {
+            $make, [$(#[$attribute])*],
+            lock_time {
+                a_lock_holds_until_its_ttl_and_not_longer,
+                the_ttl_of_a_delayed_task_counts_from_when_it_is_due,
+                a_task_whose_lock_expired_does_not_release_that_of_its_successor,
+                the_lock_of_an_archived_task_expires,
             }
         }
     };
@@ -383,6 +373,7 @@ macro_rules! inspector_conformance {
                 a_queue_with_a_sealed_set_is_not_deleted,
                 a_forced_deletion_deletes_all_tasks,
                 a_forced_deletion_releases_all_locks,
+                the_last_ticks_of_a_queue_are_deleted_with_it,
                 a_queue_with_active_tasks_is_not_deleted_by_force,
                 a_missing_queue_is_not_deleted,
                 a_deletion_that_was_stopped_can_be_taken_up_again,

@@ -18,8 +18,6 @@
 //! Attributes after the function are put on every test: `broker_conformance!(redis, #[ignore = "needs Redis"])`. The
 //! crate needs tokio with `macros` and `rt` among its dev-dependencies.
 //!
-//! A broker that keeps what schedulers share is tested with [`schedule_conformance!`](crate::schedule_conformance) as
-//! well, which takes a function that makes a [`ScheduleSubject`].
 //! A broker that implements [`Operate`] is tested with [`inspector_conformance!`](crate::inspector_conformance) as well,
 //! which takes a function that makes an [`InspectorSubject`].
 //!
@@ -85,7 +83,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::broker::{Broker, Operate, ScheduleStore};
+use crate::broker::{Broker, Operate};
 use crate::clock::{ManualClock, Timestamp};
 use crate::inspector::Inspector;
 
@@ -112,38 +110,6 @@ impl Subject {
             broker: Arc::new(broker),
             clock,
         }
-    }
-}
-
-/// A broker to be tested as what schedulers share, fresh and empty.
-pub struct ScheduleSubject {
-    /// The same broker as that of the subject.
-    pub store: Arc<dyn ScheduleStore>,
-    /// The broker and its clock.
-    pub subject: Subject,
-}
-
-impl ScheduleSubject {
-    /// A subject of this broker, whose time is `clock`.
-    pub fn new(broker: impl Broker + ScheduleStore + Clone, clock: Arc<ManualClock>) -> Self {
-        ScheduleSubject {
-            store: Arc::new(broker.clone()),
-            subject: Subject::new(broker, clock),
-        }
-    }
-
-    /// See [`broker_conformance!`](crate::broker_conformance).
-    #[doc(hidden)]
-    pub async fn assert_invariants(&self) {
-        self.subject.assert_invariants().await;
-    }
-}
-
-impl fmt::Debug for ScheduleSubject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScheduleSubject")
-            .field("subject", &self.subject)
-            .finish_non_exhaustive()
     }
 }
 

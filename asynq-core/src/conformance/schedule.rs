@@ -3,14 +3,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::broker::{
-    EntryKey, NewTask, Page, Receipt, ScheduleEntry, ScheduleEvent, ScheduleStore, TickReceipt,
-};
+use crate::broker::{Broker, EntryKey, NewTask, Page, Receipt, ScheduleEntry, ScheduleEvent, TickReceipt};
 use crate::clock::Timestamp;
 use crate::error::BrokerError;
 use crate::message::TaskState;
 
-use super::ScheduleSubject;
+use super::Subject;
 use super::kit::*;
 
 const TTL: Duration = Duration::from_secs(20);
@@ -51,29 +49,32 @@ fn event(number: i64) -> ScheduleEvent {
     }
 }
 
-impl ScheduleSubject {
+impl Subject {
     async fn enqueue_tick(&self, number: i64) -> TickReceipt {
         self.enqueue_tick_of("e", number, run(number)).await
     }
 
     async fn enqueue_tick_of(&self, entry: &str, number: i64, task: TestTask) -> TickReceipt {
         let task = task.build();
-        self.store
+        self.broker
             .enqueue_tick(&key(entry), tick(number), &task)
             .await
             .unwrap()
     }
 
     async fn shown(&self) -> Vec<ScheduleEntry> {
-        self.store.schedule_entries().await.unwrap()
+        self.broker.schedule_entries().await.unwrap()
     }
 
     async fn publish(&self, scheduler: &str, entries: &[ScheduleEntry]) {
-        self.store.publish_entries(scheduler, entries, TTL).await.unwrap();
+        self.broker
+            .publish_entries(scheduler, entries, TTL)
+            .await
+            .unwrap();
     }
 
     async fn events(&self, entry: &str, page: Page) -> Vec<ScheduleEvent> {
-        self.store.schedule_events(entry, page).await.unwrap()
+        self.broker.schedule_events(entry, page).await.unwrap()
     }
 }
 
@@ -85,47 +86,47 @@ fn assert_taken(receipt: &TickReceipt) {
     );
 }
 
-pub async fn an_entry_that_is_not_known_is_noted_as_of_now(subject: &ScheduleSubject) {
-    let first = subject.store.last_tick(&key("e"), tick(1)).await.unwrap();
-    let second = subject.store.last_tick(&key("e"), tick(9)).await.unwrap();
+pub async fn an_entry_that_is_not_known_is_noted_as_of_now(subject: &Subject) {
+    let first = subject.broker.last_tick(&key("e"), tick(1)).await.unwrap();
+    let second = subject.broker.last_tick(&key("e"), tick(9)).await.unwrap();
 
     assert_eq!((first, second), (tick(1), tick(1)));
 }
 
-pub async fn the_task_of_a_tick_is_enqueued(subject: &ScheduleSubject) {
+pub async fn the_task_of_a_tick_is_enqueued(subject: &Subject) {
     let receipt = subject.enqueue_tick(1).await;
 
-    let now = subject.subject.now();
+    let now = subject.now();
     assert_eq!(
         receipt,
         TickReceipt::Taken(accepted(TaskState::Pending, Some(now)))
     );
-    assert_eq!(ids(&subject.subject.take_up_to(9).await), ["sched:e:1"]);
-    let last = subject.store.last_tick(&key("e"), tick(0)).await.unwrap();
+    assert_eq!(ids(&subject.take_up_to(9).await), ["sched:e:1"]);
+    let last = subject.broker.last_tick(&key("e"), tick(0)).await.unwrap();
     assert_eq!(last, tick(1));
 }
 
-pub async fn a_tick_is_enqueued_once(subject: &ScheduleSubject) {
+pub async fn a_tick_is_enqueued_once(subject: &Subject) {
     assert_taken(&subject.enqueue_tick(1).await);
 
     let again = subject.enqueue_tick(1).await;
 
     assert_eq!(again, TickReceipt::Passed { last: tick(1) });
-    assert_eq!(subject.subject.take_up_to(9).await.len(), 1);
+    assert_eq!(subject.take_up_to(9).await.len(), 1);
 }
 
-pub async fn a_tick_is_enqueued_once_even_when_its_task_is_done(subject: &ScheduleSubject) {
+pub async fn a_tick_is_enqueued_once_even_when_its_task_is_done(subject: &Subject) {
     assert_taken(&subject.enqueue_tick(1).await);
-    let leased = subject.subject.take().await;
-    subject.subject.settle(&leased, done()).await;
+    let leased = subject.take().await;
+    subject.settle(&leased, done()).await;
 
     let again = subject.enqueue_tick(1).await;
 
     assert_eq!(again, TickReceipt::Passed { last: tick(1) });
-    assert!(subject.subject.take_up_to(9).await.is_empty());
+    assert!(subject.take_up_to(9).await.is_empty());
 }
 
-pub async fn a_tick_that_was_left_behind_is_not_enqueued(subject: &ScheduleSubject) {
+pub async fn a_tick_that_was_left_behind_is_not_enqueued(subject: &Subject) {
     assert_taken(&subject.enqueue_tick(3).await);
 
     let earlier = subject.enqueue_tick(2).await;
@@ -134,26 +135,26 @@ pub async fn a_tick_that_was_left_behind_is_not_enqueued(subject: &ScheduleSubje
     assert_taken(&subject.enqueue_tick(4).await);
 }
 
-pub async fn an_archived_run_does_not_block_the_next_tick(subject: &ScheduleSubject) {
+pub async fn an_archived_run_does_not_block_the_next_tick(subject: &Subject) {
     assert_taken(&subject.enqueue_tick(1).await);
-    let leased = subject.subject.take().await;
-    subject.subject.settle(&leased, archive()).await;
+    let leased = subject.take().await;
+    subject.settle(&leased, archive()).await;
 
     assert_taken(&subject.enqueue_tick(2).await);
 
-    assert_eq!(subject.subject.take_up_to(9).await.len(), 1);
+    assert_eq!(subject.take_up_to(9).await.len(), 1);
 }
 
-pub async fn a_kept_run_does_not_block_the_next_tick(subject: &ScheduleSubject) {
+pub async fn a_kept_run_does_not_block_the_next_tick(subject: &Subject) {
     let kept = run(1).retention(secs(3600));
     assert_taken(&subject.enqueue_tick_of("e", 1, kept).await);
-    let leased = subject.subject.take().await;
-    subject.subject.settle(&leased, done()).await;
+    let leased = subject.take().await;
+    subject.settle(&leased, done()).await;
 
     assert_taken(&subject.enqueue_tick(2).await);
 }
 
-pub async fn a_tick_whose_task_is_refused_is_taken_all_the_same(subject: &ScheduleSubject) {
+pub async fn a_tick_whose_task_is_refused_is_taken_all_the_same(subject: &Subject) {
     let unique = |number| run(number).unique(secs(3600));
     assert_taken(&subject.enqueue_tick_of("e", 1, unique(1)).await);
 
@@ -169,19 +170,19 @@ pub async fn a_tick_whose_task_is_refused_is_taken_all_the_same(subject: &Schedu
     assert_eq!(again, TickReceipt::Passed { last: tick(2) });
 }
 
-pub async fn a_tick_for_later_is_scheduled(subject: &ScheduleSubject) {
+pub async fn a_tick_for_later_is_scheduled(subject: &Subject) {
     let delayed = run(1).delayed(secs(60));
 
     let receipt = subject.enqueue_tick_of("e", 1, delayed).await;
 
-    let due = subject.subject.now().saturating_add(secs(60));
+    let due = subject.now().saturating_add(secs(60));
     assert_eq!(
         receipt,
         TickReceipt::Taken(accepted(TaskState::Scheduled, Some(due)))
     );
 }
 
-pub async fn entries_and_queues_have_ticks_of_their_own(subject: &ScheduleSubject) {
+pub async fn entries_and_queues_have_ticks_of_their_own(subject: &Subject) {
     assert_taken(&subject.enqueue_tick(5).await);
 
     assert_taken(&subject.enqueue_tick_of("f", 1, task("sched:f:1")).await);
@@ -190,15 +191,15 @@ pub async fn entries_and_queues_have_ticks_of_their_own(subject: &ScheduleSubjec
         id: "e".to_owned(),
     };
     let low = run(1).queue("low").build();
-    let receipt = subject.store.enqueue_tick(&other, tick(1), &low).await.unwrap();
+    let receipt = subject.broker.enqueue_tick(&other, tick(1), &low).await.unwrap();
     assert_taken(&receipt);
 }
 
-pub async fn the_task_of_a_tick_must_be_of_its_queue(subject: &ScheduleSubject) {
+pub async fn the_task_of_a_tick_must_be_of_its_queue(subject: &Subject) {
     let elsewhere = run(1).queue("low").build();
 
     let error = subject
-        .store
+        .broker
         .enqueue_tick(&key("e"), tick(1), &elsewhere)
         .await
         .unwrap_err();
@@ -207,9 +208,9 @@ pub async fn the_task_of_a_tick_must_be_of_its_queue(subject: &ScheduleSubject) 
     assert_taken(&subject.enqueue_tick(1).await);
 }
 
-pub async fn of_many_enqueueing_the_same_tick_at_once_one_wins(subject: &ScheduleSubject) {
+pub async fn of_many_enqueueing_the_same_tick_at_once_one_wins(subject: &Subject) {
     let claims: Vec<_> = (0..20)
-        .map(|number| claim(subject.store.clone(), task(&format!("copy-{number}")).build()))
+        .map(|number| claim(subject.broker.clone(), task(&format!("copy-{number}")).build()))
         .map(tokio::spawn)
         .collect();
 
@@ -219,19 +220,19 @@ pub async fn of_many_enqueueing_the_same_tick_at_once_one_wins(subject: &Schedul
     }
 
     assert_eq!(taken, 1);
-    assert_eq!(subject.subject.take_up_to(99).await.len(), 1);
+    assert_eq!(subject.take_up_to(99).await.len(), 1);
 }
 
-async fn claim(store: Arc<dyn ScheduleStore>, task: NewTask) -> TickReceipt {
-    store.enqueue_tick(&key("e"), tick(1), &task).await.unwrap()
+async fn claim(broker: Arc<dyn Broker>, task: NewTask) -> TickReceipt {
+    broker.enqueue_tick(&key("e"), tick(1), &task).await.unwrap()
 }
 
-pub async fn without_schedulers_no_entries_are_shown(subject: &ScheduleSubject) {
+pub async fn without_schedulers_no_entries_are_shown(subject: &Subject) {
     assert!(subject.shown().await.is_empty());
     assert!(subject.events("e", ALL).await.is_empty());
 }
 
-pub async fn entries_are_shown_in_the_order_they_were_registered(subject: &ScheduleSubject) {
+pub async fn entries_are_shown_in_the_order_they_were_registered(subject: &Subject) {
     let entries = [entry("a"), entry("c"), entry("b")];
 
     subject.publish("s1", &entries).await;
@@ -239,7 +240,7 @@ pub async fn entries_are_shown_in_the_order_they_were_registered(subject: &Sched
     assert_eq!(subject.shown().await, entries);
 }
 
-pub async fn the_entries_published_last_are_shown(subject: &ScheduleSubject) {
+pub async fn the_entries_published_last_are_shown(subject: &Subject) {
     subject.publish("s1", &[entry("a"), entry("b")]).await;
 
     subject.publish("s1", &[entry("c")]).await;
@@ -249,27 +250,27 @@ pub async fn the_entries_published_last_are_shown(subject: &ScheduleSubject) {
     assert!(subject.shown().await.is_empty());
 }
 
-pub async fn withdrawn_entries_are_not_shown(subject: &ScheduleSubject) {
+pub async fn withdrawn_entries_are_not_shown(subject: &Subject) {
     subject.publish("s1", &[entry("a")]).await;
     subject.publish("s2", &[entry("b")]).await;
 
-    subject.store.withdraw_entries("s1").await.unwrap();
-    subject.store.withdraw_entries("unknown").await.unwrap();
+    subject.broker.withdraw_entries("s1").await.unwrap();
+    subject.broker.withdraw_entries("unknown").await.unwrap();
 
     assert_eq!(subject.shown().await, [entry("b")]);
 }
 
-pub async fn entries_that_are_not_published_again_are_not_shown_for_long(subject: &ScheduleSubject) {
+pub async fn entries_that_are_not_published_again_are_not_shown_for_long(subject: &Subject) {
     subject.publish("s1", &[entry("a")]).await;
-    subject.subject.advance(secs(15));
+    subject.advance(secs(15));
     subject.publish("s2", &[entry("b")]).await;
 
-    subject.subject.advance(secs(10));
+    subject.advance(secs(10));
 
     assert_eq!(subject.shown().await, [entry("b")]);
 }
 
-pub async fn an_entry_that_never_fires_is_shown_without_times(subject: &ScheduleSubject) {
+pub async fn an_entry_that_never_fires_is_shown_without_times(subject: &Subject) {
     let mut never = entry("a");
     never.next_enqueue_at = None;
     never.previous_enqueue_at = None;
@@ -279,9 +280,9 @@ pub async fn an_entry_that_never_fires_is_shown_without_times(subject: &Schedule
     assert_eq!(subject.shown().await, [never]);
 }
 
-pub async fn events_are_shown_latest_first(subject: &ScheduleSubject) {
+pub async fn events_are_shown_latest_first(subject: &Subject) {
     for number in [1, 2, 3, 3] {
-        subject.store.record_event("e", &event(number)).await.unwrap();
+        subject.broker.record_event("e", &event(number)).await.unwrap();
     }
 
     assert_eq!(subject.events("e", ALL).await, [event(3), event(2), event(1)]);
@@ -289,9 +290,9 @@ pub async fn events_are_shown_latest_first(subject: &ScheduleSubject) {
     assert_eq!(subject.events("e", page).await, [event(2)]);
 }
 
-pub async fn no_more_than_a_thousand_events_are_kept(subject: &ScheduleSubject) {
+pub async fn no_more_than_a_thousand_events_are_kept(subject: &Subject) {
     for number in 0..1010 {
-        subject.store.record_event("e", &event(number)).await.unwrap();
+        subject.broker.record_event("e", &event(number)).await.unwrap();
     }
 
     let events = subject.events("e", ALL).await;
@@ -299,8 +300,8 @@ pub async fn no_more_than_a_thousand_events_are_kept(subject: &ScheduleSubject) 
     assert_eq!((&events[0], &events[999]), (&event(1009), &event(10)));
 }
 
-pub async fn each_entry_has_events_of_its_own(subject: &ScheduleSubject) {
-    subject.store.record_event("e", &event(1)).await.unwrap();
+pub async fn each_entry_has_events_of_its_own(subject: &Subject) {
+    subject.broker.record_event("e", &event(1)).await.unwrap();
 
     assert!(subject.events("f", ALL).await.is_empty());
 }

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::broker::{Broker, Now, Operate, ScheduleBroker, ServerId};
+use crate::broker::{Broker, Now, Operate, ServerId};
 use crate::clock::{Clock, Timestamp, TokioClock};
 use crate::names::QueueName;
 
@@ -109,12 +109,6 @@ impl fmt::Debug for MemoryBroker {
 }
 
 impl From<MemoryBroker> for Arc<dyn Broker> {
-    fn from(broker: MemoryBroker) -> Self {
-        Arc::new(broker)
-    }
-}
-
-impl From<MemoryBroker> for Arc<dyn ScheduleBroker> {
     fn from(broker: MemoryBroker) -> Self {
         Arc::new(broker)
     }

@@ -3,8 +3,8 @@ use std::ops::Bound;
 use async_trait::async_trait;
 
 use crate::broker::{
-    Action, Applied, Change, Changed, Cursor, DayCount, Filter, GroupSize, Now, Operate, Page, QueueDeletion,
-    ScheduleEntry, ScheduleEvent, ScheduleStore, StepReport, TaskList, TaskPage,
+    Action, Applied, Change, Changed, Cursor, DayCount, Filter, GroupSize, Now, Operate, QueueDeletion,
+    StepReport, TaskList, TaskPage,
 };
 use crate::clock::Timestamp;
 use crate::error::BrokerError;
@@ -163,6 +163,7 @@ impl Operate for MemoryBroker {
         }
         if doomed.is_empty() {
             state.queues.remove(queue);
+            state.schedules.forget_queue(queue);
             return Ok(QueueDeletion::Done);
         }
         Ok(QueueDeletion::Going {
@@ -209,14 +210,6 @@ impl Operate for MemoryBroker {
                 size: list.len() as u64,
             })
             .collect())
-    }
-
-    async fn schedule_entries(&self) -> Result<Vec<ScheduleEntry>, BrokerError> {
-        ScheduleStore::schedule_entries(self).await
-    }
-
-    async fn schedule_events(&self, entry: &str, page: Page) -> Result<Vec<ScheduleEvent>, BrokerError> {
-        ScheduleStore::schedule_events(self, entry, page).await
     }
 }
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use crate::broker::{EntryKey, NewTask, Now, Page, ScheduleEntry, ScheduleEvent, ScheduleStore, TickReceipt};
 use crate::clock::Timestamp;
 use crate::error::BrokerError;
+use crate::names::QueueName;
 
 use super::MemoryBroker;
 
@@ -18,6 +19,13 @@ pub(super) struct Schedules {
     shown: BTreeMap<String, ShownEntries>,
     /// The latest event of each entry first.
     events: BTreeMap<String, VecDeque<ScheduleEvent>>,
+}
+
+impl Schedules {
+    /// Forgets the ticks of a queue that is deleted.
+    pub(super) fn forget_queue(&mut self, queue: &QueueName) {
+        self.ticks.retain(|entry, _| entry.queue != *queue);
+    }
 }
 
 struct ShownEntries {
@@ -38,7 +46,7 @@ impl ScheduleStore for MemoryBroker {
         tick: Timestamp,
         task: &NewTask,
     ) -> Result<TickReceipt, BrokerError> {
-        check_queue(entry, task)?;
+        entry.check(task)?;
         let now = self.now();
         let mut state = self.state();
         if let Some(last) = state.schedules.ticks.get(entry).filter(|last| **last >= tick) {
@@ -99,14 +107,4 @@ impl ScheduleStore for MemoryBroker {
         let events = events.into_iter().flatten().skip(page.offset);
         Ok(events.take(page.limit).cloned().collect())
     }
-}
-
-fn check_queue(entry: &EntryKey, task: &NewTask) -> Result<(), BrokerError> {
-    if task.message.queue == entry.queue {
-        return Ok(());
-    }
-    Err(BrokerError::Config(format!(
-        "the entry {:?} is of queue {:?}, its task of queue {:?}",
-        entry.id, entry.queue, task.message.queue
-    )))
 }

@@ -21,11 +21,17 @@
 --
 -- Returns 1 if the counters could be kept, then for each task 1 if it was settled, 0 if the claim does not hold.
 
-local now = now_micros(ARGV[1])
 local active, lease, pending, scheduled, retry, archived, completed =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local counters = {KEYS[8], KEYS[9], KEYS[10], KEYS[11]}
 local processed, failed = 0, 0
+
+-- The server's clock is asked only if an operation needs the time.
+local time
+local function now()
+  time = time or now_micros(ARGV[1])
+  return time
+end
 
 local PLACES = {
   complete = {'ZCARD', completed}, retry = {'ZCARD', retry}, snooze = {'ZCARD', scheduled},
@@ -47,7 +53,7 @@ end
 local function holds(task)
   local is_ours, score = is_held(lease, task.id, task.nonce)
   if is_ours and task.claim == 'expired' then
-    return has_expired(score, now)
+    return has_expired(score, now())
   end
   return is_ours
 end
@@ -76,7 +82,7 @@ end
 
 -- The group is forgotten when a task that ran by itself waits again: a Go forwarder would put it back in its group.
 local function wait(task, state, set)
-  local score, exact = due_score(now + task.number)
+  local score, exact = due_score(now() + task.number)
   redis.call('ZADD', set, score, task.id)
   if exact then
     write(task, state, 'due', exact)
@@ -120,7 +126,7 @@ function SETTLE.snooze(task)
 end
 
 function SETTLE.archive(task)
-  redis.call('ZADD', archived, seconds(now), task.id)
+  redis.call('ZADD', archived, seconds(now()), task.id)
   if task.text ~= '' then
     write(task, 'archived', 'asynq_error', task.text)
   else
@@ -135,7 +141,7 @@ SETTLE.quarantine = SETTLE.archive
 
 function SETTLE.requeue(task)
   redis.call('RPUSH', pending, task.id)
-  write(task, 'pending', 'pending_since', nanos(now))
+  write(task, 'pending', 'pending_since', nanos(now()))
   if task.number == 1 then
     redis.call('HDEL', task.key, 'started', 'cancel')
     redis.call('HINCRBY', task.key, 'lost', 1)

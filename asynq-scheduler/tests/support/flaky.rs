@@ -6,28 +6,34 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use asynq_core::broker::{
-    EntryKey, NewTask, Receipt, ScheduleBroker, ScheduleEntry, ScheduleEvent, ScheduleStore, TickReceipt,
+    EntryKey, NewTask, Receipt, ScheduleEntry, ScheduleEvent, ScheduleStore, TickReceipt,
 };
 use asynq_core::{BrokerError, Enqueue, MemoryBroker, Now, Page, Timestamp};
+use asynq_scheduler::SchedulerBuilder;
 
 /// The memory broker behind a connection that can be cut.
 #[derive(Clone)]
-pub struct Flaky {
-    pub broker: MemoryBroker,
-    pub is_down: Arc<AtomicBool>,
-    pub refused: Arc<AtomicUsize>,
+pub(crate) struct Flaky {
+    pub(crate) broker: MemoryBroker,
+    pub(crate) is_down: Arc<AtomicBool>,
+    pub(crate) refused: Arc<AtomicUsize>,
     /// Carries calls out and loses their answers.
-    pub loses_answers: Arc<AtomicBool>,
+    pub(crate) loses_answers: Arc<AtomicBool>,
 }
 
 impl Flaky {
-    pub fn new(broker: MemoryBroker) -> Self {
+    pub(crate) fn new(broker: MemoryBroker) -> Self {
         Flaky {
             broker,
             is_down: Arc::default(),
             refused: Arc::default(),
             loses_answers: Arc::default(),
         }
+    }
+
+    /// A scheduler of this broker, to be set up.
+    pub(crate) fn scheduler(&self) -> SchedulerBuilder {
+        SchedulerBuilder::new(Arc::new(self.clone()))
     }
 
     fn check(&self) -> Result<(), BrokerError> {
@@ -44,12 +50,6 @@ fn unavailable(maybe_applied: bool) -> BrokerError {
         operation: "test",
         maybe_applied,
         source: Arc::new(std::io::Error::other("cut")),
-    }
-}
-
-impl From<Flaky> for Arc<dyn ScheduleBroker> {
-    fn from(broker: Flaky) -> Self {
-        Arc::new(broker)
     }
 }
 

@@ -213,6 +213,41 @@ impl Presence for TestBroker {
 }
 
 #[async_trait]
+impl ScheduleStore for TestBroker {
+    async fn last_tick(&self, entry: &EntryKey, since: Timestamp) -> Result<Timestamp, BrokerError> {
+        self.inner.last_tick(entry, since).await
+    }
+    async fn enqueue_tick(
+        &self,
+        entry: &EntryKey,
+        tick: Timestamp,
+        task: &NewTask,
+    ) -> Result<TickReceipt, BrokerError> {
+        self.inner.enqueue_tick(entry, tick, task).await
+    }
+    async fn publish_entries(
+        &self,
+        scheduler: &str,
+        entries: &[ScheduleEntry],
+        ttl: Duration,
+    ) -> Result<(), BrokerError> {
+        self.inner.publish_entries(scheduler, entries, ttl).await
+    }
+    async fn withdraw_entries(&self, scheduler: &str) -> Result<(), BrokerError> {
+        self.inner.withdraw_entries(scheduler).await
+    }
+    async fn record_event(&self, entry: &str, event: &ScheduleEvent) -> Result<(), BrokerError> {
+        self.inner.record_event(entry, event).await
+    }
+    async fn schedule_entries(&self) -> Result<Vec<ScheduleEntry>, BrokerError> {
+        self.inner.schedule_entries().await
+    }
+    async fn schedule_events(&self, entry: &str, page: Page) -> Result<Vec<ScheduleEvent>, BrokerError> {
+        self.inner.schedule_events(entry, page).await
+    }
+}
+
+#[async_trait]
 impl Inspect for TestBroker {
     async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {
         self.inner.queues().await
