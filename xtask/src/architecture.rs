@@ -31,7 +31,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "asynq-interop",
-        &["asynq-core", "asynq-redis", "asynq-server", "asynq-fixtures"],
+        &[
+            "asynq-core",
+            "asynq-redis",
+            "asynq-scheduler",
+            "asynq-server",
+            "asynq-fixtures",
+        ],
     ),
     (
         "asynq-model-tests",
