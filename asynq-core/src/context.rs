@@ -161,7 +161,7 @@ impl Context {
     }
 
     /// Completes when the server begins to shut down. The handler may go on until the server's shutdown timeout; one
-    /// that can stop early and be run again returns [`Outcome::Snooze`].
+    /// that can stop early and be run again returns [`Outcome::Snooze`](crate::Outcome::Snooze).
     pub async fn shutting_down(&self) {
         self.0.shutdown.cancelled().await;
     }
