@@ -1,10 +1,12 @@
 //! The e-mails of a web shop, from enqueue to done, told as they happen.
 //!
 //! ```text
-//! cargo run --example quickstart                                        # in memory
-//! ASYNQ_URL=redis://127.0.0.1:6379/9 cargo run --example quickstart     # the same on Redis
+//! cargo run --example quickstart                                        # in an SQLite file, deleted at the end
+//! ASYNQ_URL=memory:// cargo run --example quickstart                    # the same in memory
+//! ASYNQ_URL=redis://127.0.0.1:6379/9 cargo run --example quickstart     # or on Redis
 //! ```
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -99,7 +101,8 @@ async fn merge_questions(_: GroupName, tasks: Vec<RawTask>) -> Result<RawTask, T
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let url = std::env::var("ASYNQ_URL").unwrap_or_else(|_| "memory://".to_owned());
+    let folder = Folder::new()?;
+    let url = std::env::var("ASYNQ_URL").unwrap_or_else(|_| folder.url());
     let broker = connect(&url).await?;
     let (story, mut done) = Story::begin(&url);
 
@@ -157,6 +160,27 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     server.shutdown().await;
     story.tell("everything is done and the worker has shut down");
     Ok(())
+}
+
+/// A place for the SQLite file, deleted when it is dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> std::io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("asynq-quickstart-{}", std::process::id()));
+        std::fs::create_dir_all(&path)?;
+        Ok(Folder(path))
+    }
+
+    fn url(&self) -> String {
+        format!("sqlite://{}", self.0.join("tasks.db").display())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// Prints what happens, with the time since the beginning.

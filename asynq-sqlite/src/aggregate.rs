@@ -8,9 +8,8 @@ use sqlx::{Row, SqliteConnection};
 use crate::broker::SqliteBroker;
 use crate::dequeue::decode_or_set_aside;
 use crate::enqueue::{note_changes, store};
-use crate::error::broker_error;
 use crate::queue::release;
-use crate::row::message_columns;
+use crate::row::{message, message_columns};
 use crate::writer::{Operation, Transaction};
 
 /// How long a set may take to be merged, as in Go asynq.
@@ -40,7 +39,7 @@ const GROUPS: &str = concat!(
 impl Aggregate for SqliteBroker {
     async fn groups(&self, queue: &QueueName) -> Result<Vec<GroupName>, BrokerError> {
         const OPERATION: &str = "list groups";
-        let failed = |error| broker_error(OPERATION, Some(queue), error);
+        let failed = self.failed(OPERATION, Some(queue));
         let mut reader = self.reader(OPERATION).await?;
         let rows = sqlx::query(GROUPS)
             .bind(queue.as_str())
@@ -183,8 +182,7 @@ impl Seal {
             let number = |column| row.try_get::<i64, _>(column).unwrap_or(0);
             (number("at"), number("place"))
         });
-        let sound = decode_or_set_aside(transaction, &self.queue, &rows).await?;
-        Ok(sound.into_iter().map(|(_, message)| (*message).clone()).collect())
+        decode_or_set_aside(transaction, &self.queue, &rows, message).await
     }
 }
 

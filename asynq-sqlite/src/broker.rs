@@ -3,9 +3,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use asynq_core::{Broker, BrokerError, Clock, Now, Timestamp};
+use asynq_core::{Broker, BrokerError, Clock, Now, QueueName, Timestamp};
 
 use crate::config::{Config, Durability};
+use crate::error::broker_error;
 use crate::readers::{Reader, Readers};
 use crate::watch::Watchers;
 use crate::writer::{Operation, Writer};
@@ -55,6 +56,16 @@ impl SqliteBroker {
 
     pub(crate) async fn reader(&self, operation: &'static str) -> Result<Reader<'_>, BrokerError> {
         self.inner.readers.get(operation).await
+    }
+
+    /// What to make of an error of SQLite. `queue` is the one concerned, if there is only one.
+    pub(crate) fn failed<'a>(
+        &'a self,
+        operation: &'static str,
+        queue: Option<&'a QueueName>,
+    ) -> impl Fn(sqlx::Error) -> BrokerError + Copy + 'a {
+        let file = self.inner.readers.file();
+        move |error| broker_error(Some(file), operation, queue, error)
     }
 
     pub(crate) fn readers(&self) -> &Readers {
@@ -123,7 +134,11 @@ impl SqliteBrokerBuilder {
     ///
     /// As [`SqliteBroker::open`].
     pub async fn open(self) -> Result<SqliteBroker, BrokerError> {
-        let config = self.config?;
+        let mut config = self.config?;
+        // More connections are opened later, when the working directory may be another.
+        if let Ok(path) = std::path::absolute(&config.path) {
+            config.path = path;
+        }
         let watchers = Arc::new(Watchers::default());
         let readers = Arc::new(Readers::new(config.clone()));
         let clock = config.clock.clone();

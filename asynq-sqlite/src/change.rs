@@ -33,6 +33,11 @@ impl Operation for ChangeTask {
         Some(&self.queue)
     }
 
+    fn brings(&self) -> Option<u64> {
+        let payload = self.change.payload.as_ref()?;
+        Some(payload.len() as u64)
+    }
+
     async fn carry_out(&self, transaction: &mut Transaction) -> Result<Changed, sqlx::Error> {
         let connection = &mut transaction.connection;
         let now = transaction.now;

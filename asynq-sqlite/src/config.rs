@@ -97,6 +97,8 @@ impl Config {
             .statement_cache_capacity(200)
             // A hundred tasks are given in one go, without waiting until they are read.
             .row_buffer_size(1000)
+            // Never on a disk, which may be full.
+            .pragma("temp_store", "memory")
             .disable_statement_logging()
     }
 }

@@ -29,8 +29,13 @@ impl Dequeue for SqliteBroker {
         if queues.is_empty() || max == 0 {
             return Ok(Dequeued::default());
         }
-        let queues = queues.to_vec();
-        self.write(Take { queues, max, lease }).await
+        match self.take(queues, max, lease).await {
+            // It may be one queue's trouble.
+            Err(BrokerError::Corrupt { .. } | BrokerError::Other { .. }) => {
+                Ok(self.take_one_by_one(queues, max, lease).await)
+            }
+            taken => taken,
+        }
     }
 
     async fn finish(&self, finishes: &[Finish]) -> Result<Vec<Finished>, BrokerError> {
@@ -58,6 +63,29 @@ impl Dequeue for SqliteBroker {
     }
 }
 
+impl SqliteBroker {
+    async fn take(&self, queues: &[QueueName], max: usize, lease: Duration) -> Result<Dequeued, BrokerError> {
+        let queues = queues.to_vec();
+        self.write(Take { queues, max, lease }).await
+    }
+
+    /// Each queue in a transaction of its own, so that one that is damaged does not stop the others.
+    async fn take_one_by_one(&self, queues: &[QueueName], max: usize, lease: Duration) -> Dequeued {
+        let mut all = Dequeued::default();
+        for queue in queues {
+            let wanted = max - all.tasks.len();
+            if wanted == 0 {
+                break;
+            }
+            match self.take(std::slice::from_ref(queue), wanted, lease).await {
+                Ok(taken) => all.tasks.extend(taken.tasks),
+                Err(error) => all.errors.push((queue.clone(), error)),
+            }
+        }
+        all
+    }
+}
+
 struct Take {
     queues: Vec<QueueName>,
     max: usize,
@@ -70,6 +98,13 @@ impl Operation for Take {
 
     fn name(&self) -> &'static str {
         "dequeue"
+    }
+
+    fn queue(&self) -> Option<&QueueName> {
+        match &self.queues[..] {
+            [queue] => Some(queue),
+            _ => None,
+        }
     }
 
     async fn carry_out(&self, transaction: &mut Transaction) -> Result<Dequeued, sqlx::Error> {
@@ -126,33 +161,34 @@ impl Take {
             .await?;
         // An update gives its rows in any order.
         rows.sort_by_key(|row| row.try_get::<i64, _>("place").unwrap_or(0));
-        let decoded = decode_or_set_aside(transaction, queue, &rows).await?;
+        let decoded = decode_or_set_aside(transaction, queue, &rows, message).await?;
         let had_damaged = decoded.len() < rows.len();
-        let lease = |message: Arc<TaskMessage>| Leased {
+        let lease = |message: TaskMessage| Leased {
             key: LeaseKey {
                 queue: queue.clone(),
                 id: message.id.clone(),
                 nonce,
             },
-            message,
+            message: Arc::new(message),
             leased_at: now,
             expires_at: expires,
         };
-        let tasks = decoded.into_iter().map(|(_, message)| lease(message)).collect();
+        let tasks = decoded.into_iter().map(lease).collect();
         Ok(Taken { tasks, had_damaged })
     }
 }
 
-/// The tasks of the rows, without those that cannot be decoded: these are archived.
-pub(crate) async fn decode_or_set_aside<'r>(
+/// What the rows hold, without those that cannot be decoded: these are archived.
+pub(crate) async fn decode_or_set_aside<T>(
     transaction: &mut Transaction,
     queue: &QueueName,
-    rows: &'r [SqliteRow],
-) -> Result<Vec<(&'r SqliteRow, Arc<TaskMessage>)>, sqlx::Error> {
+    rows: &[SqliteRow],
+    decode: impl Fn(&SqliteRow) -> Result<T, Undecodable>,
+) -> Result<Vec<T>, sqlx::Error> {
     let mut decoded = Vec::with_capacity(rows.len());
     for row in rows {
-        match message(row) {
-            Ok(message) => decoded.push((row, Arc::new(message))),
+        match decode(row) {
+            Ok(one) => decoded.push(one),
             Err(reason) => aside(transaction, queue, row, &reason).await?,
         }
     }

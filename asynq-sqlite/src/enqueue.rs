@@ -11,7 +11,6 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Row, Sqlite, SqliteConnection};
 
 use crate::broker::SqliteBroker;
-use crate::error::broker_error;
 use crate::queue::places;
 use crate::row::micros;
 use crate::watch::Changes;
@@ -32,9 +31,7 @@ impl Enqueue for SqliteBroker {
         const OPERATION: &str = "ping";
         let mut reader = self.reader(OPERATION).await?;
         let answer = sqlx::query(PING).fetch_one(&mut *reader).await;
-        answer
-            .map(drop)
-            .map_err(|error| broker_error(OPERATION, None, error))
+        answer.map(drop).map_err(self.failed(OPERATION, None))
     }
 }
 
@@ -51,11 +48,21 @@ impl Operation for StoreTasks {
         OPERATION
     }
 
+    fn brings(&self) -> Option<u64> {
+        Some(self.0.iter().map(size).sum())
+    }
+
     async fn carry_out(&self, transaction: &mut Transaction) -> Result<Vec<Receipt>, sqlx::Error> {
         let receipts = store(&mut transaction.connection, &self.0, transaction.now).await?;
         note_changes(&mut transaction.changes, &self.0, &receipts);
         Ok(receipts)
     }
+}
+
+/// About how many bytes a task takes in the file.
+pub(crate) fn size(task: &NewTask) -> u64 {
+    const ROW_AND_INDEXES: usize = 500;
+    (task.message.payload.len() + ROW_AND_INDEXES) as u64
 }
 
 /// What those who watch are to be told.

@@ -24,6 +24,12 @@ impl Operation for Settle {
         "finish"
     }
 
+    fn queue(&self) -> Option<&QueueName> {
+        let queue = &self.0.first()?.key.queue;
+        let is_only_one = self.0.iter().all(|finish| finish.key.queue == *queue);
+        is_only_one.then_some(queue)
+    }
+
     async fn carry_out(&self, transaction: &mut Transaction) -> Result<Vec<Finished>, sqlx::Error> {
         let mut attempts: HashMap<&QueueName, Attempts> = HashMap::new();
         let mut answers = Vec::with_capacity(self.0.len());

@@ -9,7 +9,6 @@ use sqlx::sqlite::SqliteRow;
 use crate::aggregate::waiting;
 use crate::broker::SqliteBroker;
 use crate::cancel::RequestCancel;
-use crate::error::broker_error;
 use crate::queue::utc_day;
 use crate::row::{Undecodable, message, message_columns, value};
 use crate::writer::{Operation, Transaction};
@@ -18,7 +17,7 @@ use crate::writer::{Operation, Transaction};
 impl Inspect for SqliteBroker {
     async fn queues(&self) -> Result<Vec<QueueName>, BrokerError> {
         const OPERATION: &str = "list queues";
-        let failed = |error| broker_error(OPERATION, None, error);
+        let failed = self.failed(OPERATION, None);
         let mut reader = self.reader(OPERATION).await?;
         let rows = sqlx::query(QUEUES)
             .fetch_all(&mut *reader)
@@ -30,7 +29,7 @@ impl Inspect for SqliteBroker {
 
     async fn queue_info(&self, queue: &QueueName) -> Result<Option<QueueInfo>, BrokerError> {
         const OPERATION: &str = "look at a queue";
-        let failed = |error| broker_error(OPERATION, Some(queue), error);
+        let failed = self.failed(OPERATION, Some(queue));
         let now = self.now();
         let mut reader = self.reader(OPERATION).await?;
         let row = sqlx::query(QUEUE_INFO)
@@ -52,7 +51,7 @@ impl Inspect for SqliteBroker {
             .bind(id.as_str())
             .fetch_optional(&mut *reader)
             .await
-            .map_err(|error| broker_error(OPERATION, Some(queue), error))?;
+            .map_err(self.failed(OPERATION, Some(queue)))?;
         let info = row.map(|row| task_info(&row, self.now())).transpose();
         info.map_err(|Undecodable(reason)| BrokerError::Corrupt {
             operation: OPERATION,
@@ -87,7 +86,7 @@ impl Inspect for SqliteBroker {
             .bind(i64::try_from(page.offset).unwrap_or(i64::MAX))
             .fetch_all(&mut *reader)
             .await
-            .map_err(|error| broker_error(OPERATION, Some(queue), error))?;
+            .map_err(self.failed(OPERATION, Some(queue)))?;
         let now = self.now();
         Ok(rows.iter().filter_map(|row| task_info(row, now).ok()).collect())
     }

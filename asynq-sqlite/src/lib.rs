@@ -30,11 +30,14 @@
 //! ([`SqliteBrokerBuilder::busy_timeout`]). The file must be on a local disk: SQLite's write-ahead log does not work over
 //! a network file system.
 //!
-//! # What it cannot do
+//! # When the disk is full
 //!
-//! It does everything that a broker does, with one exception: when the disk is full, taking tasks out and finishing them
-//! fails too, with [`BrokerError::Full`](asynq_core::BrokerError::Full), until there is room. SQLite writes to its log before it can
-//! free anything. Servers keep the outcomes and store them then.
+//! Enqueueing fails with [`BrokerError::Full`](asynq_core::BrokerError::Full), and tasks that were accepted are taken out, kept and
+//! finished all the same: two megabytes are set aside for that in a file beside yours, `tasks.db-reserve`, more while
+//! large tasks are stored. It is deleted when the disk is full and written again when there is room; then, or as soon as as
+//! much is free within the file, new tasks are accepted by themselves. What cannot be helped: another program may
+//! take the room in the moment when it is given away, and tasks enqueued in a transaction of yours are refused only
+//! once SQLite itself finds no room.
 //!
 //! # For readers of the code
 //!
@@ -62,6 +65,7 @@ mod presence;
 mod purge;
 mod queue;
 mod readers;
+mod reserve;
 mod row;
 mod schedule;
 mod schedule_shown;

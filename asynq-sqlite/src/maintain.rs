@@ -8,7 +8,6 @@ use sqlx::{Row, SqliteConnection};
 
 use crate::broker::SqliteBroker;
 use crate::dequeue::decode_or_set_aside;
-use crate::error::broker_error;
 use crate::purge::Purge;
 use crate::queue::places;
 use crate::row::{Undecodable, message, message_columns, small, value};
@@ -25,7 +24,7 @@ impl Maintain for SqliteBroker {
 
     async fn expired(&self, queue: &QueueName, limit: usize) -> Result<Expired, BrokerError> {
         const OPERATION: &str = "find expired leases";
-        let failed = |error| broker_error(OPERATION, Some(queue), error);
+        let failed = self.failed(OPERATION, Some(queue));
         let now = self.now();
         let mut reader = self.reader(OPERATION).await?;
         let rows = expired(&mut reader, queue, now, limit).await.map_err(failed)?;
@@ -207,11 +206,8 @@ impl Operation for SetAsideExpired {
             self.limit,
         )
         .await?;
-        let sound = decode_or_set_aside(transaction, &self.queue, &rows).await?;
-        Ok(sound
-            .into_iter()
-            .filter_map(|(row, _)| expired_lease(&self.queue, row).ok())
-            .collect())
+        let decode = |row: &SqliteRow| expired_lease(&self.queue, row);
+        decode_or_set_aside(transaction, &self.queue, &rows, decode).await
     }
 }
 

@@ -8,7 +8,6 @@ use sqlx::{Row, SqliteConnection};
 
 use crate::aggregate::waiting;
 use crate::broker::SqliteBroker;
-use crate::error::broker_error;
 use crate::inspect::task_info;
 use crate::row::{Undecodable, message_columns, value};
 
@@ -155,7 +154,7 @@ impl SqliteBroker {
         mut look: impl FnMut(&SqliteRow, Slot) -> bool + Send,
     ) -> Result<Walk, BrokerError> {
         const OPERATION: &str = "page";
-        let failed = |error| broker_error(OPERATION, Some(part.queue), error);
+        let failed = self.failed(OPERATION, Some(part.queue));
         let after = part.after.map(Bookmark::of).transpose()?;
         let mut reader = self.reader(OPERATION).await?;
         let mut walk = Walk {

@@ -10,7 +10,6 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::broker::SqliteBroker;
-use crate::error::broker_error;
 use crate::writer::{Operation, Transaction};
 
 #[async_trait]
@@ -31,7 +30,7 @@ impl Presence for SqliteBroker {
 
     async fn servers(&self) -> Result<Vec<(ServerInfo, Vec<WorkerInfo>)>, BrokerError> {
         const OPERATION: &str = "list servers";
-        let failed = |error| broker_error(OPERATION, None, error);
+        let failed = self.failed(OPERATION, None);
         let mut reader = self.reader(OPERATION).await?;
         let now = self.now().unix_micros();
         let servers = sqlx::query(SERVERS)

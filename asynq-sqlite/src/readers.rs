@@ -1,6 +1,7 @@
 //! Connections for looking only. They never wait for who writes, and who writes never waits for them.
 
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use asynq_core::BrokerError;
@@ -53,10 +54,14 @@ impl Readers {
         })
     }
 
+    pub(crate) fn file(&self) -> &Path {
+        &self.config.path
+    }
+
     /// A new one, to keep.
     pub(crate) async fn connect(&self, operation: &'static str) -> Result<SqliteConnection, BrokerError> {
         let connected = self.config.read_options().connect().await;
-        connected.map_err(|error| broker_error(operation, None, error))
+        connected.map_err(|error| broker_error(Some(&self.config.path), operation, None, error))
     }
 
     /// Closes those that nobody has on loan, and waits until they are.

@@ -8,7 +8,7 @@ use asynq_core::{BrokerError, Page, QueueName, Timestamp};
 use sqlx::{Row, SqliteConnection};
 
 use crate::broker::SqliteBroker;
-use crate::enqueue::{note_changes, store};
+use crate::enqueue::{note_changes, size, store};
 use crate::schedule_shown::{Publish, Record, Withdraw};
 use crate::writer::{Operation, Transaction};
 
@@ -115,6 +115,10 @@ impl Operation for EnqueueTick {
 
     fn name(&self) -> &'static str {
         "enqueue tick"
+    }
+
+    fn brings(&self) -> Option<u64> {
+        Some(size(&self.task))
     }
 
     fn queue(&self) -> Option<&QueueName> {

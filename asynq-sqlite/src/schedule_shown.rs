@@ -10,7 +10,6 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::broker::SqliteBroker;
-use crate::error::broker_error;
 use crate::schedule::forget_ticks;
 use crate::writer::{Operation, Transaction};
 
@@ -169,14 +168,15 @@ const EVENTS: &str = "SELECT task_id, enqueued_at FROM asynq_schedule_events WHE
 impl SqliteBroker {
     pub(crate) async fn read_schedule_entries(&self) -> Result<Vec<ScheduleEntry>, BrokerError> {
         const OPERATION: &str = "list schedule entries";
-        let failed = |error| broker_error(OPERATION, None, error);
+        let failed = self.failed(OPERATION, None);
         let mut reader = self.reader(OPERATION).await?;
         let rows = sqlx::query(ENTRIES)
             .bind(self.now().unix_micros())
             .fetch_all(&mut *reader)
             .await
             .map_err(failed)?;
-        rows.iter().map(entry).collect::<Result<_, _>>().map_err(failed)
+        // What cannot be read is not shown, and keeps no other from being.
+        Ok(rows.iter().filter_map(|row| entry(row).ok()).collect())
     }
 
     pub(crate) async fn read_schedule_events(
@@ -185,7 +185,7 @@ impl SqliteBroker {
         page: Page,
     ) -> Result<Vec<ScheduleEvent>, BrokerError> {
         const OPERATION: &str = "list schedule events";
-        let failed = |error| broker_error(OPERATION, None, error);
+        let failed = self.failed(OPERATION, None);
         let mut reader = self.reader(OPERATION).await?;
         let rows = sqlx::query(EVENTS)
             .bind(entry)

@@ -1,5 +1,7 @@
 //! The tables, made and changed by numbered migrations.
 
+use std::path::Path;
+
 use asynq_core::BrokerError;
 use sqlx::{Connection, Row, SqliteConnection};
 
@@ -28,8 +30,8 @@ const WRITE_VERSION: &str = "DELETE FROM asynq_schema; INSERT INTO asynq_schema 
 /// # Errors
 ///
 /// [`BrokerError::Config`] if a newer version of the library has been there.
-pub(crate) async fn migrate(connection: &mut SqliteConnection) -> Result<(), BrokerError> {
-    let failed = |error| broker_error(OPERATION, None, error);
+pub(crate) async fn migrate(connection: &mut SqliteConnection, file: &Path) -> Result<(), BrokerError> {
+    let failed = |error| broker_error(Some(file), OPERATION, None, error);
     if version(connection).await.map_err(failed)? == VERSION {
         return Ok(());
     }
@@ -39,7 +41,7 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Bro
     let missing = usize::try_from(found)
         .ok()
         .and_then(|known| MIGRATIONS.get(known..))
-        .ok_or_else(|| newer(found))?;
+        .ok_or_else(|| newer(&format!("the file {}", file.display()), found))?;
     for migration in missing {
         sqlx::raw_sql(*migration)
             .execute(&mut *transaction)
@@ -57,9 +59,9 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Bro
 /// [`BrokerError::Config`] if it is not.
 pub(crate) async fn check(connection: &mut SqliteConnection) -> Result<(), BrokerError> {
     let found = version(connection).await;
-    match found.map_err(|error| broker_error(OPERATION, None, error))? {
+    match found.map_err(|error| broker_error(None, OPERATION, None, error))? {
         VERSION => Ok(()),
-        found if found > VERSION => Err(newer(found)),
+        found if found > VERSION => Err(newer("the file", found)),
         _ => Err(BrokerError::Config(
             "the file has no tables of asynq, or those of an older version: open it once with SqliteBroker::open".into(),
         )),
@@ -86,10 +88,10 @@ async fn write_version(connection: &mut SqliteConnection) -> Result<(), sqlx::Er
     Ok(())
 }
 
-fn newer(found: i64) -> BrokerError {
+fn newer(file: &str, found: i64) -> BrokerError {
     BrokerError::Config(format!(
-        "the file's tables are of version {found}, this library knows up to {VERSION}: a newer version of asynq-sqlite \
-         has used the file; update this program, or give it a file of its own"
+        "the tables of {file} are of version {found}, this library knows up to {VERSION}: a newer version of asynq-sqlite \
+         has used it; update this program, or give it a file of its own"
     ))
 }
 

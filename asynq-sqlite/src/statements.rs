@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection};
 use crate::config::Config;
 use crate::{
     aggregate, apply, cancel, change, delete_queue, dequeue, enqueue, finish, inspect, maintain, page,
-    presence, purge, queue, schedule, schedule_shown, schema, statistics, watch,
+    presence, purge, queue, reserve, schedule, schedule_shown, schema, statistics, watch,
 };
 
 fn all() -> Vec<&'static str> {
@@ -26,6 +26,7 @@ fn all() -> Vec<&'static str> {
         presence::statements(),
         purge::statements(),
         queue::statements(),
+        reserve::statements(),
         schedule::statements(),
         schedule_shown::statements(),
         schema::statements(),
@@ -53,6 +54,7 @@ const SOURCES: &[&str] = &[
     include_str!("presence.rs"),
     include_str!("purge.rs"),
     include_str!("queue.rs"),
+    include_str!("reserve.rs"),
     include_str!("schedule.rs"),
     include_str!("schedule_shown.rs"),
     include_str!("schema.rs"),
@@ -98,7 +100,7 @@ impl File {
         let path = std::env::temp_dir().join(format!("asynq-statements-{}.db", uuid::Uuid::new_v4()));
         let config = Config::parse(&path).unwrap();
         let mut connection = config.write_options().connect().await.unwrap();
-        schema::migrate(&mut connection).await.unwrap();
+        schema::migrate(&mut connection, &path).await.unwrap();
         File { path, connection }
     }
 

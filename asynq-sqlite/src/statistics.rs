@@ -8,7 +8,6 @@ use sqlx::Row;
 
 use crate::aggregate::waiting;
 use crate::broker::SqliteBroker;
-use crate::error::broker_error;
 use crate::queue::utc_day;
 
 /// How many tasks of a state stand for all of it, as in Go asynq.
@@ -46,7 +45,7 @@ impl SqliteBroker {
     /// About how many bytes the tasks of a queue take, from a sample of those in each state.
     pub(crate) async fn estimate_size(&self, queue: &QueueName) -> Result<u64, BrokerError> {
         const OPERATION: &str = "estimate memory usage";
-        let failed = |error| broker_error(OPERATION, Some(queue), error);
+        let failed = self.failed(OPERATION, Some(queue));
         let mut reader = self.reader(OPERATION).await?;
         let mut bytes = 0.0;
         for state in STATES {
@@ -71,7 +70,7 @@ impl SqliteBroker {
         days: usize,
     ) -> Result<Vec<DayCount>, BrokerError> {
         const OPERATION: &str = "look at the history";
-        let failed = |error| broker_error(OPERATION, Some(queue), error);
+        let failed = self.failed(OPERATION, Some(queue));
         let today = utc_day(self.now());
         let days = i64::try_from(days.min(DAYS_KEPT)).unwrap_or(0);
         let mut reader = self.reader(OPERATION).await?;
@@ -100,7 +99,7 @@ impl SqliteBroker {
     /// The groups that have waiting tasks, by name.
     pub(crate) async fn count_groups(&self, queue: &QueueName) -> Result<Vec<GroupSize>, BrokerError> {
         const OPERATION: &str = "count groups";
-        let failed = |error| broker_error(OPERATION, Some(queue), error);
+        let failed = self.failed(OPERATION, Some(queue));
         let mut reader = self.reader(OPERATION).await?;
         let rows = sqlx::query(GROUP_SIZES)
             .bind(queue.as_str())

@@ -12,7 +12,6 @@ use tokio::sync::Notify;
 
 use crate::broker::SqliteBroker;
 use crate::cancel;
-use crate::error::broker_error;
 use crate::maintain::next_due;
 
 const OPERATION: &str = "watch";
@@ -156,7 +155,7 @@ async fn listen(
     watcher: &Watcher,
     signals: &Signals,
 ) -> Result<std::convert::Infallible, BrokerError> {
-    let failed = |error| broker_error(OPERATION, None, error);
+    let failed = broker.failed(OPERATION, None);
     let connection = broker.readers().connect(OPERATION).await?;
     let mut view = View::new(connection).await.map_err(failed)?;
     signals.set_armed(true);

@@ -105,7 +105,7 @@ async fn store_one(
     now: Timestamp,
 ) -> Result<Receipt, BrokerError> {
     let stored = store_or_undo(connection, std::slice::from_ref(task), now).await;
-    let failed = |error| broker_error(OPERATION, Some(&task.message.queue), error);
+    let failed = |error| broker_error(None, OPERATION, Some(&task.message.queue), error);
     match stored {
         Ok(mut receipts) => receipts.pop().ok_or_else(|| failed(sqlx::Error::RowNotFound)),
         Err(error) => {

@@ -7,6 +7,7 @@
 //! wake each other in half the time that a runtime takes. It also outlives the runtime in which the file was opened, and
 //! a test that pauses tokio's time does not stop it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::Config;
 use crate::error::{Meaning, broker_error, meaning, unavailable};
 use crate::readers::Readers;
+use crate::reserve::Reserve;
 use crate::schema;
 use crate::watch::{Changes, Watchers};
 
@@ -37,6 +39,11 @@ pub(crate) trait Operation: Send + Sync + 'static {
 
     /// The queue concerned, if there is only one.
     fn queue(&self) -> Option<&QueueName> {
+        None
+    }
+
+    /// How many bytes of new tasks it brings, if that is what it does: then it is refused while the disk is full.
+    fn brings(&self) -> Option<u64> {
         None
     }
 
@@ -65,10 +72,16 @@ impl Writer {
         watchers: Arc<Watchers>,
         readers: Arc<Readers>,
     ) -> Result<Self, BrokerError> {
-        let connection = open(&config).await?;
+        let mut reserve = Reserve::of(&config.path);
+        let connection = match open(&config).await {
+            // The log must be made first.
+            Err(BrokerError::Full { .. }) if reserve.release() => open(&config).await,
+            opened => opened,
+        }?;
         let (jobs, receiver) = mpsc::channel(WAITING);
         let mut turns = Turns {
             transaction: Some(Transaction::new(connection, config.clock.now())),
+            reserve,
             config,
             watchers,
         };
@@ -113,8 +126,9 @@ trait Job: Send {
     async fn run(&mut self, transaction: &mut Transaction) -> Result<(), sqlx::Error>;
     /// Nobody waits for it any more.
     fn is_abandoned(&self) -> bool;
+    fn brings(&self) -> Option<u64>;
     fn committed(self: Box<Self>);
-    fn failed(self: Box<Self>, error: &Arc<sqlx::Error>);
+    fn failed(self: Box<Self>, file: &Path, error: &Arc<sqlx::Error>);
 }
 
 #[async_trait]
@@ -128,14 +142,19 @@ impl<O: Operation> Job for Asked<O> {
         self.reply.is_closed()
     }
 
+    fn brings(&self) -> Option<u64> {
+        self.operation.brings()
+    }
+
     fn committed(self: Box<Self>) {
         if let Some(answer) = self.answer {
             let _ = self.reply.send(Ok(answer));
         }
     }
 
-    fn failed(self: Box<Self>, error: &Arc<sqlx::Error>) {
-        let error = broker_error(self.operation.name(), self.operation.queue(), error.clone());
+    fn failed(self: Box<Self>, file: &Path, error: &Arc<sqlx::Error>) {
+        let operation = &self.operation;
+        let error = broker_error(Some(file), operation.name(), operation.queue(), error.clone());
         let _ = self.reply.send(Err(error));
     }
 }
@@ -146,6 +165,7 @@ struct Turns {
     watchers: Arc<Watchers>,
     /// None after an error that a new connection may not have.
     transaction: Option<Transaction>,
+    reserve: Reserve,
 }
 
 /// How far a transaction came.
@@ -173,14 +193,15 @@ impl Turns {
         }
     }
 
-    async fn commit_group(&mut self, mut group: Vec<Box<dyn Job>>) {
+    async fn commit_group(&mut self, group: Vec<Box<dyn Job>>) {
+        let mut group = self.without_refused(group).await;
         match self.commit(&mut group).await {
             Err(Failed::Midway(_)) if group.len() > 1 => {
                 for job in group {
                     self.commit_alone(job).await;
                 }
             }
-            outcome => settle(group, outcome),
+            outcome => self.conclude(group, outcome).await,
         }
     }
 
@@ -188,7 +209,53 @@ impl Turns {
     async fn commit_alone(&mut self, job: Box<dyn Job>) {
         let mut group = vec![job];
         let outcome = self.commit(&mut group).await;
-        settle(group, outcome);
+        self.conclude(group, outcome).await;
+    }
+
+    /// Answers. What brings no new tasks is carried out once more when the disk is full.
+    async fn conclude(&mut self, mut group: Vec<Box<dyn Job>>, mut outcome: Result<(), Failed>) {
+        if let Err(Failed::Midway(error)) = &outcome
+            && meaning(error) == Meaning::Full
+            && group.iter().all(|job| job.brings().is_none())
+        {
+            self.make_room().await;
+            outcome = self.commit(&mut group).await;
+        }
+        self.settle(group, outcome);
+    }
+
+    /// Refuses what brings new tasks, if there is no room.
+    async fn without_refused(&mut self, mut group: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+        if let Some(transaction) = &mut self.transaction
+            && group.iter().any(|job| job.brings().is_some())
+            && let Err(error) = self.reserve.ensure(&mut transaction.connection).await
+        {
+            let refused = group.extract_if(.., |job| job.brings().is_some()).collect();
+            self.settle(refused, Err(Failed::ToBegin(error)));
+        }
+        group
+    }
+
+    fn settle(&self, group: Vec<Box<dyn Job>>, outcome: Result<(), Failed>) {
+        match outcome {
+            Ok(()) => group.into_iter().for_each(|job| job.committed()),
+            Err(Failed::ToBegin(error) | Failed::Midway(error)) => {
+                let error = Arc::new(error);
+                let tell = |job: Box<dyn Job>| job.failed(&self.config.path, &error);
+                group.into_iter().for_each(tell);
+            }
+        }
+    }
+
+    /// Gives the reserve away, and starts the log anew. That fails while somebody reads; then there is the reserve still.
+    async fn make_room(&mut self) {
+        self.reserve.release();
+        if let Some(transaction) = &mut self.transaction {
+            let _ = transaction
+                .connection
+                .execute("PRAGMA wal_checkpoint(RESTART)")
+                .await;
+        }
     }
 
     async fn commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Failed> {
@@ -236,10 +303,15 @@ impl Turns {
         let Some(transaction) = &mut self.transaction else {
             return Ok(());
         };
-        for job in group {
+        for job in group.iter_mut() {
             // Read under the lock, so that times stand in the file in the order in which it was written.
             transaction.now = self.config.clock.now();
             job.run(transaction).await.map_err(Failed::Midway)?;
+        }
+        let bytes = group.iter().filter_map(|job| job.brings()).sum();
+        if bytes > 0 {
+            let covered = self.reserve.cover(&mut transaction.connection, bytes).await;
+            covered.map_err(Failed::Midway)?;
         }
         let committed = transaction.connection.execute("COMMIT").await;
         committed.map_err(Failed::Midway)?;
@@ -286,20 +358,10 @@ async fn open(config: &Config) -> Result<SqliteConnection, BrokerError> {
             "the file {path} cannot be opened or made ({error}): its folder must exist, and the process must be allowed \
              to write there"
         )),
-        _ => broker_error(OPERATION, None, error),
+        _ => broker_error(Some(&config.path), OPERATION, None, error),
     })?;
-    schema::migrate(&mut connection).await?;
+    schema::migrate(&mut connection, &config.path).await?;
     let patient = connection.execute("PRAGMA busy_timeout = 0").await;
-    patient.map_err(|error| broker_error(OPERATION, None, error))?;
+    patient.map_err(|error| broker_error(Some(&config.path), OPERATION, None, error))?;
     Ok(connection)
-}
-
-fn settle(group: Vec<Box<dyn Job>>, outcome: Result<(), Failed>) {
-    match outcome {
-        Ok(()) => group.into_iter().for_each(|job| job.committed()),
-        Err(Failed::ToBegin(error) | Failed::Midway(error)) => {
-            let error = Arc::new(error);
-            group.into_iter().for_each(|job| job.failed(&error));
-        }
-    }
 }

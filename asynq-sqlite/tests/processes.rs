@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use asynq_core::broker::{Claim, Finish, Leased, Settlement};
 use asynq_core::{
-    Client, Configure, Dequeue, Inspect, Maintain, QueueName, RawTask, Signals, TaskId, TaskState,
+    Client, Clock, Configure, Dequeue, Inspect, Maintain, QueueName, RawTask, Signals, SystemClock, TaskId,
+    TaskState, Timestamp,
 };
-use asynq_sqlite::SqliteBroker;
-use asynq_sqlite::sqlx::{self, ConnectOptions, Row};
+use asynq_sqlite::sqlx::{self, ConnectOptions, Connection, Row};
+use asynq_sqlite::{EnqueueIn, SqliteBroker};
 
 /// Where the file of a child is, and its number.
 const FILE: &str = "ASYNQ_TEST_FILE";
@@ -92,6 +93,100 @@ async fn a_server_is_told_of_a_task_that_another_process_enqueued() {
     assert_eq!(&taken.tasks[0].message.payload[..], b"from afar");
     assert!(enqueuer.wait().unwrap().success());
     watching.abort();
+}
+
+const WAKES: usize = 25;
+
+/// With its own broker, or as number 1 in transactions of a connection of its own. The payload is when it was committed.
+#[tokio::test]
+async fn child_that_enqueues_now_and_then() {
+    let Some((file, number)) = told() else { return };
+    let broker = SqliteBroker::open(&file).await.unwrap();
+    let client = Client::new(broker);
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file);
+    let mut connection = options.connect().await.unwrap();
+    for _ in 0..WAKES {
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(60..110))).await;
+        let task = RawTask::new("t", SystemClock.now().unix_micros().to_string());
+        if number == 0 {
+            client.enqueue(task).await.unwrap();
+        } else {
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.unwrap();
+            client.enqueue_in(&mut transaction, task).await.unwrap();
+            transaction.commit().await.unwrap();
+        }
+    }
+}
+
+/// Nothing is polled here: a wake that does not come is waited for in vain.
+async fn assert_soon_told(number: usize) {
+    let file = support::dir_of_this_test().join("tasks.db");
+    let broker = SqliteBroker::open(&file).await.unwrap();
+    let (signals, _cancels) = Signals::new();
+    let signals = Arc::new(signals);
+    let watching = tokio::spawn({
+        let (broker, signals) = (broker.clone(), signals.clone());
+        async move { broker.watch(&[queue()], &signals).await }
+    });
+    tokio::time::timeout(PATIENCE, signals.pending()).await.unwrap();
+    let mut enqueuer = child("child_that_enqueues_now_and_then", &file, number);
+
+    let mut waited = Vec::new();
+    while waited.len() < WAKES {
+        tokio::time::timeout(PATIENCE, signals.pending())
+            .await
+            .expect("a wake");
+        let now = SystemClock.now();
+        for leased in broker.dequeue(&[queue()], 10, LEASE).await.unwrap().tasks {
+            let enqueued: i64 = std::str::from_utf8(&leased.message.payload)
+                .unwrap()
+                .parse()
+                .unwrap();
+            waited.push(now.saturating_since(Timestamp::from_unix_micros(enqueued)));
+        }
+    }
+
+    assert!(enqueuer.wait().unwrap().success());
+    watching.abort();
+    waited.sort();
+    let (median, worst) = (waited[WAKES / 2], waited[WAKES - 1]);
+    println!("told after {median:?} (median), {worst:?} (worst of {WAKES})");
+    assert!(median < Duration::from_millis(50), "{waited:?}");
+    assert!(worst < Duration::from_secs(5), "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_server_is_told_within_fifty_milliseconds_of_what_another_process_enqueues() {
+    assert_soon_told(0).await;
+}
+
+#[tokio::test]
+async fn a_server_is_told_within_fifty_milliseconds_of_a_transaction_of_another_process() {
+    assert_soon_told(1).await;
+}
+
+#[tokio::test]
+async fn child_that_moves_to_another_folder() {
+    let Some((file, _)) = told() else { return };
+    std::env::set_current_dir(file.parent().unwrap()).unwrap();
+    let broker = SqliteBroker::open(file.file_name().unwrap()).await.unwrap();
+    std::env::set_current_dir("/").unwrap();
+
+    Client::new(broker.clone())
+        .enqueue(RawTask::new("t", "x"))
+        .await
+        .unwrap();
+    let info = broker.queue_info(&queue()).await.unwrap();
+    assert_eq!(info.unwrap().pending, 1);
+}
+
+#[tokio::test]
+async fn a_process_that_goes_to_another_folder_keeps_its_file() {
+    let file = support::dir_of_this_test().join("tasks.db");
+
+    let mut child = child("child_that_moves_to_another_folder", &file, 0);
+
+    assert!(child.wait().unwrap().success());
 }
 
 const TASKS_OF_EACH: usize = 300;

@@ -31,7 +31,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "asynq-interop",
-        &["asynq-core", "asynq-redis", "asynq-server", "asynq-fixtures"],
+        &[
+            "asynq-core",
+            "asynq-redis",
+            "asynq-scheduler",
+            "asynq-server",
+            "asynq-fixtures",
+        ],
+    ),
+    (
+        "asynq-model-tests",
+        &["asynq-core", "asynq-redis", "asynq-sqlite", "asynq-fixtures"],
     ),
     ("xtask", &[]),
 ];
@@ -64,6 +74,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
             "asynq-server/src/lib.rs",
             "bench",
             "interop-tests",
+            "model-tests",
         ],
         "the server names no broker outside of connect",
     ),
@@ -74,6 +85,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
             "asynq-server/src/connect.rs",
             "asynq-server/src/lib.rs",
             "bench",
+            "model-tests",
         ],
         "the server names no broker outside of connect",
     ),
@@ -81,7 +93,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("chrono_tz::", &["asynq-cron"], "only asynq-cron knows time zones"),
     (
         "MemoryBroker",
-        &["asynq-core", "asynq-server", "bench"],
+        &["asynq-core", "asynq-server", "bench", "model-tests"],
         "nothing of the memory broker in production code of other brokers",
     ),
 ];

@@ -17,6 +17,7 @@ cargo xtask COMMAND
   ci             what CI runs: the quickstart, test, interop
   architecture   checks ARCHITECTURE.md against the code
   bench [ARGS]   measures; `cargo xtask bench --help` tells more
+  model [ARGS]   compares all brokers with a plain model; `cargo xtask model --help` tells more
   interop [ARGS] compares with the real Go asynq, which needs Go; `cargo xtask interop --help` tells more
 ";
 
@@ -41,6 +42,7 @@ fn run(command: &str, rest: &[String]) -> Result {
         "architecture" => architecture::check(),
         "bench" => bench(rest),
         "interop" => interop::interop(rest),
+        "model" => model(rest),
         "" | "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(())
@@ -61,6 +63,15 @@ fn bench(args: &[String]) -> Result {
         command.arg("--go").arg(interop::operator()?);
     }
     step::run(command.args(args))
+}
+
+fn model(args: &[String]) -> Result {
+    redis::ensure_server()?;
+    let mut command = cargo_command();
+    command.args(["run", "--quiet", "--package", "asynq-model-tests"]);
+    let (build, rest): (Vec<&String>, Vec<&String>) = args.iter().partition(|arg| *arg == "--release");
+    command.args(build).arg("--").args(rest);
+    step::run(&mut command)
 }
 
 fn root() -> &'static std::path::Path {

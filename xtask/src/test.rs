@@ -4,7 +4,15 @@ use crate::architecture;
 use crate::redis;
 use crate::step::{Result, cargo, cargo_command, output, run, step};
 
+/// How many steps of random operations are compared with the model, on all brokers.
+const MODEL_STEPS: u32 = 2_000;
+const MODEL_STEPS_OF_CI: u32 = 100_000;
+
 pub(crate) fn test() -> Result {
+    test_with(MODEL_STEPS)
+}
+
+fn test_with(model_steps: u32) -> Result {
     step("format", || cargo(["fmt", "--all", "--check"]))?;
     step("architecture", architecture::check)?;
     step("redis-server", redis::ensure_server)?;
@@ -23,15 +31,10 @@ pub(crate) fn test() -> Result {
     step("each set of features builds", features)?;
     step("a producer links no server", producer)?;
     step("tests", || {
-        cargo([
-            "test",
-            "--workspace",
-            "--all-features",
-            "--lib",
-            "--bins",
-            "--tests",
-            "--examples",
-        ])
+        let mut command = cargo_command();
+        command.args(["test", "--workspace", "--all-features"]);
+        command.args(["--lib", "--bins", "--tests", "--examples"]);
+        run(command.env("ASYNQ_MODEL_STEPS", model_steps.to_string()))
     })?;
     step("doc tests", || {
         cargo(["test", "--workspace", "--all-features", "--doc"])
@@ -49,7 +52,7 @@ pub(crate) fn ci() -> Result {
     step("quickstart", || {
         cargo(["run", "--quiet", "--example", "quickstart"])
     })?;
-    test()?;
+    test_with(MODEL_STEPS_OF_CI)?;
     step("comparison with Go asynq", || crate::interop::interop(&[]))
 }
 

@@ -17,7 +17,8 @@ use super::LeaseKey;
 pub trait Maintain: Send + Sync + 'static {
     /// Moves scheduled tasks that are due to the pending tasks or, if they have one, to their group, and retries that are
     /// due to the pending tasks. Never early: a task is moved once its exact time has come, although listings may show
-    /// whole seconds. Those due earlier come first; at most 500 are moved by one call. Go: `ForwardIfReady`.
+    /// whole seconds. Of the scheduled ones and of the retries those due earlier come first; which of the two kinds
+    /// comes first is up to the broker. At most 500 are moved by one call. Go: `ForwardIfReady`.
     async fn forward(&self, queue: &QueueName) -> Result<Forwarded, BrokerError>;
 
     /// Up to `limit` active tasks whose lease has expired. A lease of a holder without nonce counts as expired only

@@ -5,9 +5,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use asynq_core::Clock;
 use asynq_sqlite::SqliteBroker;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder that is deleted when it is dropped.
 pub(crate) struct TempDir(PathBuf);
@@ -54,4 +57,18 @@ pub(crate) async fn broker(clock: Arc<dyn Clock>) -> SqliteBroker {
         .open()
         .await
         .unwrap()
+}
+
+/// Drops a broker and waits until everything it had open is closed: SQLite deletes the log then.
+pub(crate) async fn close(broker: SqliteBroker, path: &Path) {
+    drop(broker);
+    let log = PathBuf::from(format!("{}-wal", path.display()));
+    let closed = async {
+        while log.exists() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, closed)
+        .await
+        .expect("the broker is closed with its last clone");
 }

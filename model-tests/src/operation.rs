@@ -1,5 +1,7 @@
 //! What may be done, and what is answered.
 
+#![allow(missing_docs, reason = "the methods of brokers of the same names say it")]
+
 use std::time::Duration;
 
 use asynq_core::broker::{Receipt, Settlement};
@@ -12,7 +14,7 @@ pub(crate) const QUEUES: usize = 2;
 
 /// One step. Leases and sets are named by when they were given; numbers beyond wrap around.
 #[derive(Debug, Clone)]
-pub(crate) enum Operation {
+pub enum Operation {
     Enqueue(Vec<New>),
     Dequeue {
         queues: Vec<usize>,
@@ -83,14 +85,14 @@ impl Operation {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct New {
-    pub(crate) queue: usize,
-    pub(crate) id: u8,
-    pub(crate) payload: u8,
-    pub(crate) delay: Option<u64>,
-    pub(crate) group: Option<u8>,
-    pub(crate) unique: Option<u64>,
-    pub(crate) retention: u64,
+pub struct New {
+    pub queue: usize,
+    pub id: u8,
+    pub payload: u8,
+    pub delay: Option<u64>,
+    pub group: Option<u8>,
+    pub unique: Option<u64>,
+    pub retention: u64,
 }
 
 /// What is answered, without what each broker draws for itself.
@@ -98,8 +100,7 @@ pub(crate) struct New {
 pub(crate) enum Answer {
     Nothing,
     Receipts(Vec<Receipt>),
-    /// Queues and ids.
-    Taken(Vec<(usize, String)>),
+    Taken(Vec<Taken>),
     Settled(Vec<bool>),
     Extended(Option<(Timestamp, bool)>),
     Yes(bool),
@@ -120,12 +121,21 @@ pub(crate) enum Answer {
     Count(usize),
 }
 
+/// A task that was taken out.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Taken {
+    pub(crate) queue: usize,
+    pub(crate) id: String,
+    pub(crate) leased_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+}
+
 /// What is seen of a task.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Shown {
     pub(crate) id: String,
     pub(crate) state: TaskState,
-    pub(crate) payload: u8,
+    pub(crate) payload: Option<u8>,
     pub(crate) next: Option<Timestamp>,
     pub(crate) result: Option<u8>,
     pub(crate) is_orphaned: bool,
@@ -140,6 +150,7 @@ pub(crate) struct Shown {
 pub(crate) struct View {
     pub(crate) lists: Vec<Vec<Shown>>,
     pub(crate) groups: Vec<String>,
+    pub(crate) number_of_groups: u64,
     pub(crate) counts: Vec<u64>,
     /// Processed and failed, today and ever.
     pub(crate) attempts: [u64; 4],
@@ -154,7 +165,7 @@ fn new() -> impl Strategy<Value = New> {
         0_u8..3,
         prop::option::weighted(0.3, prop::sample::select(vec![0, 5, 60])),
         prop::option::weighted(0.3, 0_u8..2),
-        prop::option::weighted(0.3, prop::sample::select(vec![5, 40, 3600])),
+        prop::option::weighted(0.3, prop::sample::select(vec![30, 100, 3600])),
         prop::sample::select(vec![0, 0, 10, 100]),
     )
         .prop_map(|(queue, id, payload, delay, group, unique, retention)| New {
@@ -193,6 +204,8 @@ pub(crate) fn any_operation() -> impl Strategy<Value = Operation> {
         250,
         1000,
         7000,
+        // Just before and just after a lease ends, on Redis too.
+        29_600,
         31_000,
         125_000,
         3_600_000,
@@ -207,7 +220,7 @@ pub(crate) fn any_operation() -> impl Strategy<Value = Operation> {
         6 => queue().prop_map(|queue| Operation::Forward { queue }),
         2 => (queue(), 0_usize..4).prop_map(|(queue, limit)| Operation::Expired { queue, limit }),
         3 => (queue(), settlement()).prop_map(|(queue, settlement)| Operation::Recover { queue, settlement }),
-        4 => (queue(), 0_usize..4).prop_map(|(queue, limit)| Operation::Purge { queue, limit }),
+        4 => (queue(), 1_usize..4).prop_map(|(queue, limit)| Operation::Purge { queue, limit }),
         5 => (queue(), 0_u8..2, 0_u64..9, prop::option::of(0_u64..30), prop::option::of(0_usize..3)).prop_map(
             |(queue, group, grace, max_delay, max_size)| Operation::Seal { queue, group, grace, max_delay, max_size }
         ),

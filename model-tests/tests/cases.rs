@@ -4,8 +4,13 @@ use std::time::Duration;
 
 use asynq_core::broker::Settlement;
 
-use crate::operation::{New, Operation};
-use crate::{block_on, run};
+use asynq_model_tests::{New, Operation, replay};
+
+fn must_pass(operations: &[Operation]) {
+    if let Err(what) = replay(operations) {
+        panic!("{what}");
+    }
+}
 
 fn new(id: u8) -> New {
     New {
@@ -31,14 +36,14 @@ fn a_task_that_was_put_back_is_listed_behind_one_that_was_taken_out_before_it() 
         finishes: vec![(0, Settlement::Requeue { lost: false })],
     };
 
-    block_on(run(&[
+    must_pass(&[
         Operation::Enqueue(vec![new(0), new(1)]),
         take(),
         take(),
         put_back,
         Operation::Advance(Duration::from_millis(1)),
         take(),
-    ]));
+    ]);
 }
 
 /// Finishes that delete share a statement. The answer to an earlier holder is its own, not that of the present one.
@@ -50,7 +55,7 @@ fn an_earlier_holder_in_the_same_call_is_refused() {
         max: 1,
     };
 
-    block_on(run(&[
+    must_pass(&[
         Operation::Enqueue(vec![new(0)]),
         take(),
         Operation::Finish {
@@ -60,5 +65,41 @@ fn an_earlier_holder_in_the_same_call_is_refused() {
         Operation::Finish {
             finishes: vec![(0, done()), (1, done()), (1, done())],
         },
-    ]));
+    ]);
+}
+
+/// A lease ends on Redis at its whole second plus a fraction that is drawn, and elsewhere to the microsecond.
+#[test]
+fn a_lease_is_told_to_have_ended_when_it_has() {
+    let mut operations = vec![
+        Operation::Enqueue(vec![new(0)]),
+        Operation::Dequeue {
+            queues: vec![0],
+            max: 1,
+        },
+        Operation::Advance(Duration::from_secs(29)),
+    ];
+    for _ in 0..40 {
+        operations.push(Operation::Advance(Duration::from_millis(50)));
+        operations.push(Operation::Expired { queue: 0, limit: 1 });
+    }
+
+    must_pass(&operations);
+}
+
+/// Redis counts locks in real time, so the test plays its part.
+#[test]
+fn a_lock_ends_by_the_moved_clock() {
+    let unique = |id| New {
+        unique: Some(30),
+        ..new(id)
+    };
+
+    must_pass(&[
+        Operation::Enqueue(vec![unique(0)]),
+        Operation::Advance(Duration::from_millis(29_999)),
+        Operation::Enqueue(vec![unique(1)]),
+        Operation::Advance(Duration::from_millis(1)),
+        Operation::Enqueue(vec![unique(1), unique(2)]),
+    ]);
 }
