@@ -104,7 +104,8 @@ const STANDING: &str = "SELECT number, state, at, since, place, set_id IS NOT NU
     FROM asynq_tasks WHERE queue = ?1 AND id = ?2";
 const RUN: &str =
     "UPDATE asynq_tasks SET state = 'pending', at = 0, place = ?2, since = ?3 WHERE number = ?1";
-const ARCHIVE: &str = "UPDATE asynq_tasks SET state = 'archived', at = ?3, place = ?2 WHERE number = ?1";
+const ARCHIVE: &str =
+    "UPDATE asynq_tasks SET state = 'archived', at = ?3, place = ?2, lost = 0 WHERE number = ?1";
 const DELETE: &str = "DELETE FROM asynq_tasks WHERE number = ?1";
 
 impl Apply {

@@ -137,7 +137,7 @@ const LOCK_ENDS: &str = "SELECT expires FROM asynq_locks
     WHERE queue = ?1 AND unique_key = ?2 AND holder = ?3 AND expires > ?4";
 const MOVE: &str = "UPDATE asynq_tasks
     SET queue = ?2, payload = coalesce(?3, payload), max_retry = coalesce(?4, max_retry), unique_key = ?5,
-        state = ?6, at = ?7, place = ?8, since = ?9
+        state = ?6, at = ?7, place = ?8, since = ?9, lost = CASE WHEN ?6 = 'pending' THEN lost ELSE 0 END
     WHERE number = ?1";
 
 impl ChangeTask {

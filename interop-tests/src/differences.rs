@@ -204,7 +204,7 @@ pub(crate) const TABLE: [Row; 28] = [
     row(
         UpdateMovesLock,
         "update-moves-lock",
-        "D34",
+        "U4",
         "a lock goes along with the payload that it is for; Go's stays on the old one",
     ),
     row(
@@ -252,7 +252,7 @@ impl Met {
         for row in TABLE {
             let count = self.0.get(&row.difference).copied().unwrap_or(0);
             println!(
-                "  {count:>9} × {:<24} {:<13} {}",
+                "  {count:>9} × {:<25} {:<13} {}",
                 row.name, row.defect, row.reason
             );
         }

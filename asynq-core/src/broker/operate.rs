@@ -169,7 +169,7 @@ pub struct TaskPage {
 pub enum Action {
     /// Makes them pending, whatever they wait for. Counts of retries and errors stay. Go: `RunTask`.
     Run,
-    /// Archives them. Go: `ArchiveTask`.
+    /// Archives them; how often their workers were lost is forgotten. Go: `ArchiveTask`.
     Archive,
     /// Deletes them and releases their uniqueness locks. Go: `DeleteTask`.
     Delete,

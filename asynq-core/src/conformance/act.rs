@@ -8,6 +8,7 @@ use crate::message::TaskState;
 
 use super::InspectorSubject;
 use super::kit::*;
+use super::recover::lose;
 use super::watch::Watch;
 
 impl InspectorSubject {
@@ -129,6 +130,18 @@ pub async fn archiving_counts_no_attempt(subject: &InspectorSubject) {
 
     let info = subject.queue_info().await;
     assert_eq!((info.processed, info.failed), (0, 0));
+}
+
+/// Somebody has looked at the task: it is no longer for the losses so far that it may be set aside.
+pub async fn archiving_ends_the_row_of_losses(subject: &InspectorSubject) {
+    subject.must_enqueue(task("a")).await;
+    lose(subject).await;
+    lose(subject).await;
+
+    subject.archive("a").await.unwrap();
+    subject.run("a").await.unwrap();
+
+    assert_eq!(lose(subject).await, 0);
 }
 
 pub async fn an_active_or_archived_task_is_not_archived(subject: &InspectorSubject) {

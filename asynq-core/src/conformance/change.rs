@@ -10,6 +10,7 @@ use crate::options::When;
 use super::InspectorSubject;
 use super::act::assert_in_state;
 use super::kit::*;
+use super::recover::lose;
 
 impl InspectorSubject {
     async fn change(&self, id: &str, change: Change) -> Result<(), InspectError> {
@@ -126,6 +127,17 @@ pub async fn a_task_whose_time_is_now_is_forwarded(subject: &InspectorSubject) {
 
     assert_eq!(subject.forward().await, 1);
     assert_eq!(subject.state("a").await, Some(TaskState::Pending));
+}
+
+pub async fn a_task_that_gets_a_time_ends_its_row_of_losses(subject: &InspectorSubject) {
+    subject.must_enqueue(task("a")).await;
+    lose(subject).await;
+
+    subject.change("a", time(When::In(secs(60)))).await.unwrap();
+    subject.advance(secs(60));
+    subject.forward().await;
+
+    assert_eq!(lose(subject).await, 0);
 }
 
 pub async fn a_pending_task_stays_in_its_place_when_its_time_has_come(subject: &InspectorSubject) {

@@ -117,7 +117,8 @@ pub async fn the_next_attempt_counts_as_not_started_again(subject: &Subject) {
     assert!(!subject.expired().await[0].started);
 }
 
-async fn lose(subject: &Subject) -> u32 {
+/// Lets a worker that takes the next task out die before it starts, and says how many did before.
+pub(super) async fn lose(subject: &Subject) -> u32 {
     subject.take().await;
     subject.advance(PAST_LEASE);
     let lost = subject.expired().await.remove(0);

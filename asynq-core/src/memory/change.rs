@@ -101,6 +101,7 @@ impl State {
             (_, Some(due)) if due > now => {
                 record.place = Place::Scheduled;
                 record.slot = tasks.slot(due);
+                record.lost = 0;
             }
             _ if target == queue => {}
             (TaskState::Pending, _) => {

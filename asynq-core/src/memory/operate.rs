@@ -325,6 +325,9 @@ impl Queue {
         }
         let slot = self.slot(whole_second(now));
         self.place(id, Place::Archived, slot);
+        if let Some(record) = self.tasks.get_mut(id) {
+            record.lost = 0;
+        }
     }
 }
 

@@ -76,7 +76,7 @@ function DO.archive(task)
   end
   redis.call('ZADD', archived, seconds(now), task.id)
   redis.call('HSET', task.key, 'state', 'archived')
-  redis.call('HDEL', task.key, 'due')
+  redis.call('HDEL', task.key, 'due', 'lost')
 end
 
 function DO.delete(task)

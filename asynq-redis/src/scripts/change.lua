@@ -82,7 +82,7 @@ elseif ARGV[7] ~= '' then
   local exact
   score, exact = due_score(math.max(due, now))
   redis.call('ZADD', KEYS[5], score, id)
-  redis.call('HDEL', KEYS[4], 'due', 'pending_since')
+  redis.call('HDEL', KEYS[4], 'due', 'pending_since', 'lost')
   if exact then
     fields[#fields + 1] = 'due'
     fields[#fields + 1] = exact

@@ -16,6 +16,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
@@ -146,7 +147,23 @@ impl Compared {
     }
 }
 
+/// Servers are shown for ten seconds of Redis' own clock. On a machine so busy that a sequence takes about as long, one that
+/// differs says nothing, and is compared again.
 fn run(bench: &mut Bench, ops: &[Op]) -> Result<(), Stop> {
+    const SLOW: Duration = Duration::from_secs(7);
+    const TRIES: usize = 5;
+    let mut result = Ok(());
+    for _ in 0..TRIES {
+        let begun = Instant::now();
+        result = run_once(bench, ops);
+        if result.is_ok() || begun.elapsed() < SLOW {
+            break;
+        }
+    }
+    result
+}
+
+fn run_once(bench: &mut Bench, ops: &[Op]) -> Result<(), Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
