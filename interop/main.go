@@ -3,7 +3,7 @@
 //	interop operate     performs broker and inspector operations read from standard input, one JSON object per line
 //	interop client      enqueues tasks read from standard input
 //	interop server      runs tasks, as their payloads say, and reports each on standard output
-//	interop scheduler   enqueues tasks periodically
+//	interop scheduler   enqueues tasks periodically, as it is told on standard input
 //	interop bench       takes a measure that is compared with ours
 //
 // Every answer and every report is one JSON object on one line.

@@ -32,6 +32,8 @@ type Request struct {
 	Grace   int64     `json:"grace"`
 	Delay   int64     `json:"delay"`
 	Size    int       `json:"size"`
+	Page    int       `json:"page"`
+	Zone    string    `json:"zone"`
 	Failure bool      `json:"failure"`
 	Force   bool      `json:"force"`
 	Server  *Server   `json:"server"`

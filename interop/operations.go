@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/hibiken/asynq/internal/base"
@@ -133,6 +132,17 @@ func dequeue(d *database, r *Request) (any, error) {
 	return map[string]any{"message": fromBase(message), "expiry": expiry.UnixMicro()}, nil
 }
 
+// history gives for each day when it began, in seconds, and the attempts and failures on it.
+func history(d *database, r *Request) (any, error) {
+	days, err := d.broker.HistoricalStats(r.Queue, r.Size)
+	all := make([][3]int64, 0, len(days))
+	for _, day := range days {
+		began := day.Time.UTC().Truncate(24 * time.Hour).Unix()
+		all = append(all, [3]int64{began, int64(day.Processed), int64(day.Failed)})
+	}
+	return all, err
+}
+
 func onTask(act func(b *rdb.RDB, queue, id string) error) operation {
 	return func(d *database, r *Request) (any, error) { return nil, act(d.broker, r.Queue, r.ID) }
 }
@@ -147,7 +157,7 @@ func onGroup(act func(b *rdb.RDB, queue, group string) (int64, error)) operation
 
 func list(read func(b *rdb.RDB, queue string, page rdb.Pagination) ([]*base.TaskInfo, error)) operation {
 	return func(d *database, r *Request) (any, error) {
-		tasks, err := read(d.broker, r.Queue, rdb.Pagination{Size: r.Size, Page: 0})
+		tasks, err := read(d.broker, r.Queue, rdb.Pagination{Size: r.Size, Page: r.Page})
 		return infos(tasks), err
 	}
 }
@@ -181,7 +191,7 @@ func init() {
 	inspection := map[string]operation{
 		"queues":      func(d *database, r *Request) (any, error) { return d.broker.AllQueues() },
 		"queue_info":  func(d *database, r *Request) (any, error) { return d.broker.CurrentStats(r.Queue) },
-		"history":     func(d *database, r *Request) (any, error) { return d.broker.HistoricalStats(r.Queue, r.Size) },
+		"history":     history,
 		"group_stats": func(d *database, r *Request) (any, error) { return d.broker.GroupStats(r.Queue) },
 		"task_info": func(d *database, r *Request) (any, error) {
 			task, err := d.broker.GetTaskInfo(r.Queue, r.ID)
@@ -197,7 +207,7 @@ func init() {
 		"list_archived":  list((*rdb.RDB).ListArchived),
 		"list_completed": list((*rdb.RDB).ListCompleted),
 		"list_aggregating": func(d *database, r *Request) (any, error) {
-			tasks, err := d.broker.ListAggregating(r.Queue, r.Group, rdb.Pagination{Size: r.Size, Page: 0})
+			tasks, err := d.broker.ListAggregating(r.Queue, r.Group, rdb.Pagination{Size: r.Size, Page: r.Page})
 			return infos(tasks), err
 		},
 		"run_task":                onTask((*rdb.RDB).RunTask),
@@ -247,35 +257,16 @@ func init() {
 			}
 			return all, err
 		},
-		// The public inspector: everything it can read of a queue, without an error.
-		"inspect": func(d *database, r *Request) (any, error) { return inspect(d, r.Queue) },
+		"list_scheduler_events": func(d *database, r *Request) (any, error) {
+			events, err := d.broker.ListSchedulerEnqueueEvents(r.ID, rdb.Pagination{Size: r.Size, Page: r.Page})
+			all := make([]*ShownEvent, 0, len(events))
+			for _, event := range events {
+				all = append(all, &ShownEvent{TaskID: event.TaskID, At: event.EnqueuedAt.UnixMicro()})
+			}
+			return all, err
+		},
 	}
 	for name, operation := range inspection {
 		operations[name] = operation
 	}
-}
-
-// inspect reads all that the public inspector shows and says how much there is of each.
-func inspect(d *database, queue string) (any, error) {
-	i := d.inspector
-	about, err := i.GetQueueInfo(queue)
-	if err != nil {
-		return nil, fmt.Errorf("GetQueueInfo: %w", err)
-	}
-	counts := map[string]int{"size": about.Size}
-	servers, err := i.Servers()
-	if err != nil {
-		return nil, fmt.Errorf("Servers: %w", err)
-	}
-	counts["servers"] = len(servers)
-	for _, server := range servers {
-		counts["workers"] += len(server.ActiveWorkers)
-	}
-	if _, err := i.History(queue, 7); err != nil {
-		return nil, fmt.Errorf("History: %w", err)
-	}
-	if err := inspectTasks(d, queue, counts); err != nil {
-		return nil, err
-	}
-	return counts, nil
 }

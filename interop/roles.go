@@ -209,27 +209,50 @@ func perform(ctx context.Context, task *asynq.Task, retried int) error {
 	return nil
 }
 
+// Command is what a scheduler is told. Registering answers with the id of the entry.
+type Command struct {
+	// Do is "register" or "unregister".
+	Do   string `json:"do"`
+	Spec string `json:"spec"`
+	// Task has the options that are given when it is registered.
+	Task Task   `json:"task"`
+	ID   string `json:"id"`
+}
+
+// scheduler runs until there is no more input.
 func scheduler(args []string) error {
 	flags := flag.NewFlagSet("scheduler", flag.ExitOnError)
 	redis := redisFlags(flags)
-	spec := flags.String("spec", "@every 1s", "when to enqueue")
 	heartbeat := flags.Duration("heartbeat", time.Second, "how often entries are shown")
 	_ = flags.Parse(args)
 	s := asynq.NewScheduler(redis, &asynq.SchedulerOpts{
 		LogLevel: asynq.ErrorLevel, HeartbeatInterval: *heartbeat,
 	})
-	task := asynq.NewTask("periodic", []byte(`{"do":"ok"}`))
-	id, err := s.Register(*spec, task, asynq.Queue("default"), asynq.MaxRetry(3))
-	if err != nil {
-		return err
-	}
 	if err := s.Start(); err != nil {
 		return err
 	}
-	stdout.print(Report{Event: "ready", ID: id})
-	waitForSignal()
+	eachLine(func(line []byte) {
+		id, err := command(s, line)
+		if err != nil {
+			stdout.print(Reply{Err: toError(err)})
+			return
+		}
+		stdout.print(Reply{OK: id})
+	})
 	s.Shutdown()
 	return nil
+}
+
+func command(s *asynq.Scheduler, line []byte) (string, error) {
+	var command Command
+	if err := json.Unmarshal(line, &command); err != nil {
+		return "", err
+	}
+	if command.Do == "unregister" {
+		return command.ID, s.Unregister(command.ID)
+	}
+	task := asynq.NewTaskWithHeaders(command.Task.Type, command.Task.Payload, command.Task.Headers)
+	return s.Register(command.Spec, task, command.Task.options()...)
 }
 
 func redisFlags(flags *flag.FlagSet) *asynq.RedisClientOpt {

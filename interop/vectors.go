@@ -58,6 +58,13 @@ func init() {
 			data, err := base.EncodeSchedulerEnqueueEvent(event)
 			return Hex(data), err
 		},
+		"decode_event": func(d *database, r *Request) (any, error) {
+			event, err := base.DecodeSchedulerEnqueueEvent(r.Data)
+			if err != nil {
+				return nil, err
+			}
+			return &ShownEvent{TaskID: event.TaskID, At: event.EnqueuedAt.UnixMicro()}, nil
+		},
 		"unique_key": func(d *database, r *Request) (any, error) {
 			return base.UniqueKey(r.Queue, r.Text, r.Data), nil
 		},

@@ -4,6 +4,7 @@
 //! `asynq-redis`). To run workers depend on `asynq-server`, which re-exports what is here.
 //!
 //! * [`Task`], [`RawTask`], [`Configure`]: what is enqueued, and what may be asked for it
+//! * [`Periodic`], [`Schedule`]: what the clock enqueues, by a scheduler of `asynq-scheduler`
 //! * [`Client`]: puts tasks in queues
 //! * [`Handler`], [`Context`], [`Outcome`]: what runs them
 //! * [`Broker`] and its parts: where they are kept
@@ -16,6 +17,7 @@
 //!
 //! * `memory` (default): the in-memory broker
 //! * `derive`: `#[derive(Task)]`, for programs that only enqueue
+//! * `cron`: `cron` among the options of `#[derive(Task)]`, see [`Periodic`]
 //! * `conformance`: the suite of behaviours that every broker must pass
 
 pub mod broker;
@@ -35,6 +37,7 @@ mod message;
 mod names;
 mod options;
 mod outcome;
+mod periodic;
 mod retry;
 mod signals;
 mod task;
@@ -61,6 +64,7 @@ pub use message::{TaskInfo, TaskMessage, TaskState, UnknownState};
 pub use names::{GroupName, NameError, QueueName, TaskId};
 pub use options::{Configure, DEFAULT_MAX_RETRY, DEFAULT_TIMEOUT, Headers, InvalidOption, TaskOptions, When};
 pub use outcome::{FailureKind, IntoOutcome, IntoResult, Json, Outcome, TaskError};
+pub use periodic::{Missed, Periodic, Schedule};
 pub use retry::{DefaultBackoff, ExponentialBackoff, FixedBackoff, RetryPolicy};
 pub use signals::{CancelRequest, Demand, Signals};
 pub use task::{DecodeError, EncodeError, IntoTask, RawTask, Task, TaskBuilder};

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::codec::Codec;
 use crate::options::{Configure, Headers, TaskOptions};
+use crate::periodic::Schedule;
 
 /// A payload type with the name and the default options of its tasks.
 ///
@@ -63,6 +64,11 @@ pub trait Task: Sized + Send + 'static {
     /// Options of every task of this type, unless set otherwise for one task.
     fn options() -> TaskOptions {
         TaskOptions::new()
+    }
+
+    /// When the clock enqueues such tasks, if the type is [`Periodic`](crate::Periodic); lists of handlers ask for it.
+    fn periodic() -> Option<Schedule> {
+        None
     }
 
     /// The payload bytes.

@@ -5,8 +5,8 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Data, DataStruct, DeriveInput, Field, Fields, Meta};
 
-use crate::attr;
 use crate::errors::Errors;
+use crate::{attr, values};
 
 pub(crate) fn derive(item: &DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
@@ -18,7 +18,7 @@ pub(crate) fn derive(item: &DeriveInput) -> TokenStream {
         };
         for item in attr::items(list.tokens.clone(), &mut errors) {
             if item.key == "crate" {
-                krate = attr::krate(&item, &mut errors).unwrap_or(krate);
+                krate = values::krate(&item, &mut errors).unwrap_or(krate);
             } else {
                 attr::unknown(&item.key, &["crate"], &mut errors);
             }

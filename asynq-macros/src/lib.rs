@@ -11,14 +11,22 @@
 //! with an implementation that does nothing, so that no further errors follow from the first.
 
 mod attr;
+mod callable;
 mod errors;
 mod from_ref;
 mod function;
 mod handler;
+mod made_payload;
 mod payload;
+mod payload_options;
+mod policy;
+mod schedule;
 #[cfg(test)]
 mod snapshots;
+mod spec;
+mod task_handler;
 mod valid;
+mod values;
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -78,6 +86,16 @@ pub fn derive_from_ref(item: TokenStream) -> TokenStream {
 /// // client.enqueue(Resize { url, width })
 /// ```
 ///
+/// With `cron` the clock enqueues its task, by a scheduler of `asynq-scheduler` that is told of it (feature `scheduler`):
+///
+/// ```ignore
+/// #[task(name = "report:nightly", queue = "low", cron = "0 3 * * *", tz = "Europe/Paris")]
+/// async fn nightly_report(State(store): State<Store>) -> Result<(), StoreError> {
+///     store.report().await
+/// }
+/// // scheduler.register_all(server.schedules()), or one of them: scheduler.register_task::<NightlyReport>()
+/// ```
+///
 /// # Arguments
 ///
 /// `State<T>`, `Context`, `TaskId`, `QueueName`, `Attempt`, `Headers`, `RawTask`, and your own types that implement
@@ -97,6 +115,7 @@ pub fn derive_from_ref(item: TokenStream) -> TokenStream {
 /// | `timeout_cap` | duration | how long it may run, whatever longer time the task itself allows; below a second too |
 /// | `on_decode_error` | `"archive"` or `"retry"` | what becomes of a payload that does not decode; archived when not set |
 /// | `blocking` | – | for a `fn` that is not async: runs it on a thread that may block |
+/// | `cron`, `tz`, `missed` | as of `#[derive(Task)]` | when the clock enqueues its payload, which is made by `Default` |
 /// | `collect` | path | adds it to the list that `collect!` declared there (feature `linkme`) |
 /// | `crate` | path | where `asynq-server` is found when it is renamed or re-exported |
 ///
@@ -110,7 +129,7 @@ pub fn derive_from_ref(item: TokenStream) -> TokenStream {
 /// # What it becomes
 ///
 /// An `async fn` becomes a function with the same arguments, whose future names the handler: `HandlerCall<send_welcome,
-/// Result<(), MailError>>`. Beside it stands a type of the same name, which implements `TaskHandler`. A `blocking`
+/// impl Future<Output = Result<(), MailError>>>`. Beside it stands a type of the same name, which implements `TaskHandler`. A `blocking`
 /// function becomes a unit struct that can be called; as with a constant, no local variable can have its name.
 #[proc_macro_attribute]
 pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {

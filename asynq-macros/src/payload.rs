@@ -4,8 +4,10 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::{Attribute, Data, DeriveInput, Generics, Ident, Meta};
 
-use crate::attr::{self, PAYLOAD_OPTIONS, PayloadOptions};
+use crate::attr;
 use crate::errors::Errors;
+use crate::payload_options::{PAYLOAD_OPTIONS, PayloadOptions};
+use crate::values;
 
 pub(crate) fn derive(item: &DeriveInput, default_crate: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
@@ -16,12 +18,16 @@ pub(crate) fn derive(item: &DeriveInput, default_crate: &TokenStream) -> TokenSt
     }
     let (options, krate) = options(item, default_crate, &mut errors);
     if errors.is_empty() {
-        return implementation(&item.ident, &options, &krate);
+        return implementation(&item.ident, has_fields(&item.data), &options, &krate);
     }
     let errors = errors.into_tokens();
     // Whatever uses the type works as far as it can, so that no second error follows.
     let stub = (!is_generic).then(|| stub(&item.ident, &krate));
     quote!(#errors #stub)
+}
+
+fn has_fields(data: &Data) -> bool {
+    !matches!(data, Data::Struct(data) if data.fields.is_empty())
 }
 
 fn check_generics(generics: &Generics, errors: &mut Errors) {
@@ -64,12 +70,13 @@ fn options(
     for item in &items {
         has_name |= item.key == "name";
         if item.key == "crate" {
-            krate = attr::krate(item, errors);
+            krate = values::krate(item, errors);
         } else if !options.take(item, errors) {
             unknown(&item.key, errors);
         }
     }
     check_aliases(&options, errors);
+    options.schedule.check(errors);
     if !has_name && errors.is_empty() {
         errors.at(
             &item.ident,
@@ -114,7 +121,12 @@ pub(crate) fn check_aliases(options: &PayloadOptions, errors: &mut Errors) {
 }
 
 /// `impl Task` for a type without mistakes.
-pub(crate) fn implementation(ident: &Ident, options: &PayloadOptions, krate: &TokenStream) -> TokenStream {
+pub(crate) fn implementation(
+    ident: &Ident,
+    has_fields: bool,
+    options: &PayloadOptions,
+    krate: &TokenStream,
+) -> TokenStream {
     let Some((_, name)) = &options.name else {
         return TokenStream::new();
     };
@@ -140,6 +152,24 @@ pub(crate) fn implementation(ident: &Ident, options: &PayloadOptions, krate: &To
             }
         }
     });
+    let schedule = options.schedule.value(&quote!(#ident), has_fields, krate);
+    let periodic = schedule.as_ref().map(|schedule| {
+        quote! {
+            #[automatically_derived]
+            impl #krate::Periodic for #ident {
+                fn schedule() -> #krate::Schedule {
+                    #schedule
+                }
+            }
+        }
+    });
+    let schedule = schedule.map(|_| {
+        quote! {
+            fn periodic() -> ::core::option::Option<#krate::Schedule> {
+                ::core::option::Option::Some(<Self as #krate::Periodic>::schedule())
+            }
+        }
+    });
     let checks = &options.checks;
     let checks = (!checks.is_empty()).then(|| quote!(const _: () = { #(#checks)* };));
     quote! {
@@ -149,7 +179,9 @@ pub(crate) fn implementation(ident: &Ident, options: &PayloadOptions, krate: &To
             #aliases
             #codec
             #options_of_type
+            #schedule
         }
+        #periodic
         #checks
     }
 }

@@ -65,6 +65,12 @@ fn no_options_make_the_macros_panic() {
         "name = b\"x\"",
         "name = 'x'",
         "blocking blocking",
+        "cron",
+        "name = \"x\", cron = 7",
+        "name = \"x\", cron = \"\"",
+        "cron = \"é * * * *\", tz = \"é\", missed = \"run_all(\"",
+        "name = \"x\", cron = \"@every 1s\", tz = \"UTC\", missed",
+        "cron = CRON, tz(), missed = -1",
     ];
     for options in odd {
         let Ok(options) = options.parse::<TokenStream>() else {

@@ -70,8 +70,13 @@ impl Aggregate for RedisBroker {
             )));
         }
         let keys = QueueKeys::new(&set.queue);
+        let set_key = keys.aggregation_set(&set.group, &set.id);
+        // The queue may have been deleted while the set was being merged. Listing it below would bring back its name.
+        if !self.ask(OPERATION, &set.queue, "EXISTS", &[&set_key]).await? {
+            return Ok(None);
+        }
         let mut call = Call::new(&script::FINISH_SET);
-        call.key(keys.aggregation_set(&set.group, &set.id))
+        call.key(set_key)
             .key(keys.aggregation_sets())
             .key(keys.pending())
             .key(keys.scheduled())

@@ -117,7 +117,7 @@ impl ScheduleStore for RedisBroker {
     // Unlike in Go, nothing is deleted: who only looks needs no permission to write.
     async fn schedule_entries(&self) -> Result<Vec<ScheduleEntry>, BrokerError> {
         const OPERATION: &str = "schedule_entries";
-        let now = format!("({}", self.now().unix_seconds());
+        let now = self.now().unix_seconds().to_string();
         let arguments = [keys::SCHEDULERS.to_owned(), now, "+inf".to_owned()];
         let answer = self.read(OPERATION, None, "ZRANGEBYSCORE", &arguments).await?;
         let mut schedulers = Items::of(OPERATION, answer)?;

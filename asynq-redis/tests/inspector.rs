@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use asynq_core::broker::{Action, NewTask, Placement, Settlement};
+use asynq_core::broker::{Action, Aggregate, GroupLimits, NewTask, Placement, Settlement};
 use asynq_core::{Change, Enqueue, Filter, GroupName, Inspect, Inspector, Page, TaskList, When};
 use asynq_fixtures::{RedisOptions, RedisServer};
 use asynq_redis::RedisBroker;
@@ -244,6 +244,30 @@ async fn a_queue_with_a_task_in_no_list_is_not_deleted_without_force() {
     assert!(refused.is_err());
     let left: u64 = subject.raw("EXISTS asynq:{q}:t:lost").await;
     assert_eq!(left, 1);
+}
+
+#[tokio::test]
+async fn merging_a_set_of_a_queue_that_was_deleted_meanwhile_does_not_list_the_queue_again() {
+    let mut subject = Subject::new().await;
+    enqueue(&subject, [grouped("a")]).await;
+    let limits = GroupLimits {
+        grace_period: Duration::ZERO,
+        max_delay: None,
+        max_size: None,
+    };
+    let sealed = subject
+        .broker
+        .seal(&queue("q"), &GroupName::new("g").unwrap(), &limits)
+        .await
+        .unwrap()
+        .unwrap();
+    let deletion = inspector(&subject).force_delete_queue(&queue("q")).finish().await;
+    deletion.unwrap();
+
+    let merged = subject.broker.finish_set(&sealed.key, &task("merged")).await;
+
+    assert_eq!(merged.unwrap(), None);
+    subject.expect("").await;
 }
 
 /// Entries and events as a Go scheduler writes them.

@@ -84,6 +84,25 @@ async fn entries_and_events_lie_where_go_looks_for_them_and_expire() {
 }
 
 #[tokio::test]
+async fn entries_are_shown_until_the_end_of_the_second_in_which_they_expire_as_in_go() {
+    let subject = Subject::new().await;
+    let ttl = Duration::from_secs(20);
+    subject
+        .broker
+        .publish_entries("s", &[entry()], ttl)
+        .await
+        .unwrap();
+
+    subject.clock.advance(ttl);
+    let in_that_second = subject.broker.schedule_entries().await.unwrap();
+    subject.clock.advance(Duration::from_secs(1));
+    let after_it = subject.broker.schedule_entries().await.unwrap();
+
+    assert_eq!(in_that_second, [entry()]);
+    assert_eq!(after_it, []);
+}
+
+#[tokio::test]
 async fn records_that_cannot_be_read_are_not_shown() {
     let mut subject = Subject::new().await;
     let ttl = Duration::from_secs(20);

@@ -3,13 +3,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use asynq_core::broker::ScheduleBroker;
-use asynq_core::{DEFAULT_MAX_PAYLOAD, EnqueueError, TaskInfo};
+use asynq_core::{DEFAULT_MAX_PAYLOAD, EnqueueError, Missed, TaskInfo};
 use asynq_cron::Zone;
 
 use crate::entry::Defaults;
 use crate::hooks::{Hooks, Tick};
 use crate::scheduler::Scheduler;
-use crate::ticks::Missed;
 
 /// Says how a [`Scheduler`] works. Made by [`Scheduler::builder`] of any broker. Go: `SchedulerOpts`.
 #[must_use]

@@ -2,12 +2,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use asynq_core::broker::EntryKey;
-use asynq_core::{EncodeError, EnqueueError, IntoTask, RawTask, TaskOptions, new_task};
-use asynq_cron::{Spec, SpecError, Zone};
+use asynq_core::{
+    EncodeError, EnqueueError, IntoTask, Missed, Periodic, RawTask, Schedule, TaskOptions, new_task,
+};
+use asynq_cron::{Spec, SpecError, UnknownZone, Zone};
 use uuid::Uuid;
 
 use crate::option_text;
-use crate::ticks::{Missed, Ticks};
+use crate::ticks::Ticks;
 
 /// A task that is enqueued again and again, and when.
 ///
@@ -26,7 +28,7 @@ use crate::ticks::{Missed, Ticks};
 pub struct Entry {
     pub(crate) name: Option<String>,
     pub(crate) spec: String,
-    zone: Option<Zone>,
+    zone: Result<Option<Zone>, UnknownZone>,
     task: Result<(RawTask, TaskOptions), EncodeError>,
     options: TaskOptions,
     missed: Option<Missed>,
@@ -68,6 +70,9 @@ pub enum RegisterError {
         /// What is wrong with it, and where.
         source: SpecError,
     },
+    /// There is no such time zone.
+    #[error(transparent)]
+    Zone(#[from] UnknownZone),
     /// The payload could not be turned into bytes.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -97,12 +102,17 @@ impl Entry {
         Entry {
             name: None,
             spec: spec.into(),
-            zone: None,
+            zone: Ok(None),
             task: task.into_task(),
             options: TaskOptions::new(),
             missed: None,
             copy_per_scheduler: false,
         }
+    }
+
+    /// What a payload type says of itself, with `#[task(cron = …)]` or by hand. Its name is the task type.
+    pub fn of<T: Periodic>() -> Self {
+        T::schedule().into()
     }
 
     /// Identifies the entry, so that it stays the same when its spec or task changes, and is another than one of the same
@@ -114,7 +124,7 @@ impl Entry {
 
     /// The zone in which the spec is read if it names none; that of the scheduler unless set.
     pub fn zone(mut self, zone: Zone) -> Self {
-        self.zone = Some(zone);
+        self.zone = Ok(Some(zone));
         self
     }
 
@@ -147,7 +157,7 @@ impl Entry {
             spec: self.spec.clone(),
             source,
         })?;
-        let zone = self.zone.unwrap_or(defaults.zone);
+        let zone = self.zone?.unwrap_or(defaults.zone);
         let shown_options = option_text::all(&self.options);
         let (task, task_options) = self.task?;
         let options = task_options.overridden_by(self.options);
@@ -180,6 +190,32 @@ impl Entry {
             fingerprint,
             max_payload: defaults.max_payload,
         })
+    }
+}
+
+impl From<Schedule> for Entry {
+    fn from(schedule: Schedule) -> Self {
+        let zone = schedule.zone_name().map(str::parse).transpose();
+        // Tools show the options of an entry, so those of the type count as its own.
+        let (task, options) = match schedule.task() {
+            Ok((task, options)) => (Ok((task, TaskOptions::new())), options),
+            Err(error) => (Err(error), TaskOptions::new()),
+        };
+        Entry {
+            name: Some(schedule.task_type().to_owned()),
+            spec: schedule.cron().to_owned(),
+            zone,
+            task,
+            options,
+            missed: schedule.missed_policy(),
+            copy_per_scheduler: false,
+        }
+    }
+}
+
+impl From<&Schedule> for Entry {
+    fn from(schedule: &Schedule) -> Self {
+        schedule.clone().into()
     }
 }
 

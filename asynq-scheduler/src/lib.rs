@@ -23,6 +23,12 @@
 //! # }
 //! ```
 //!
+//! # Tasks that say when
+//!
+//! A payload type or a handler may say itself when it is enqueued, with `#[task(cron = "0 3 * * *", tz = "Europe/Paris")]`
+//! (feature `scheduler` of `asynq-server`, or `cron` of `asynq-core`) or by hand, see [`Periodic`]. Schedulers are told with
+//! [`Scheduler::register_task`], or of all handlers of a server with [`Scheduler::register_all`].
+//!
 //! # Each tick once
 //!
 //! Run as many schedulers with the same entries as you like. The broker keeps the last tick of each entry, and takes a
@@ -98,6 +104,7 @@ mod told;
 #[cfg(feature = "yaml")]
 mod yaml;
 
+pub use asynq_core::{Missed, Periodic, Schedule};
 pub use asynq_cron::{Spec, SpecError, SpecErrorKind, UnknownZone, Zone};
 pub use builder::SchedulerBuilder;
 pub use entry::{Entry, EntryId, RegisterError};
@@ -105,6 +112,5 @@ pub use hooks::Tick;
 pub use periodic::{PeriodicError, PeriodicTasks};
 pub use provider::ConfigProvider;
 pub use scheduler::{Scheduler, StartError, UnknownEntry};
-pub use ticks::Missed;
 #[cfg(feature = "yaml")]
 pub use yaml::YamlFile;

@@ -129,7 +129,7 @@ async fn sync(shared: Arc<Shared>) {
     let stop = shared.scheduler.core.stop.clone();
     let round = async {
         loop {
-            let changed = AssertUnwindSafe(shared.provider.changed()).catch_unwind();
+            let changed = AssertUnwindSafe(async { shared.provider.changed().await }).catch_unwind();
             match tokio::time::timeout(shared.sync_interval, changed).await {
                 Ok(Ok(())) | Err(_) => {}
                 Ok(Err(panic)) => {
@@ -151,7 +151,9 @@ async fn sync(shared: Arc<Shared>) {
 
 impl Shared {
     async fn ask(&self) -> Result<Vec<Entry>, BoxError> {
-        match AssertUnwindSafe(self.provider.configs()).catch_unwind().await {
+        // Also before it gives a future.
+        let asked = async { self.provider.configs().await };
+        match AssertUnwindSafe(asked).catch_unwind().await {
             Ok(answer) => answer,
             Err(panic) => Err(format!("panic: {}", panic_text(&*panic)).into()),
         }

@@ -1,9 +1,10 @@
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use asynq_core::broker::{Broker, ScheduleBroker, ScheduleEntry};
-use asynq_core::{BrokerError, IntoTask, TaskOptions, Timestamp};
+use asynq_core::{BrokerError, IntoTask, Periodic, TaskOptions, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -163,6 +164,45 @@ impl Scheduler {
         self.add(self.check(entry)?)
     }
 
+    /// Enqueues the tasks of a type at the times that it says itself, with `#[task(cron = …)]` or by hand. The entry has the
+    /// name and the options of the type; for others take [`Entry::of`].
+    ///
+    /// ```
+    /// use asynq_core::{JsonCodec, MemoryBroker, Periodic, Schedule, Task};
+    /// use asynq_scheduler::Scheduler;
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct NightlyReport;
+    ///
+    /// # impl Task for NightlyReport {
+    /// #     const TYPE: &'static str = "report:nightly";
+    /// #     type Codec = JsonCodec;
+    /// # }
+    /// impl Periodic for NightlyReport {
+    ///     fn schedule() -> Schedule {
+    ///         Schedule::new("0 3 * * *", || NightlyReport).zone("Europe/Paris")
+    ///     }
+    /// }
+    ///
+    /// let scheduler = Scheduler::new(MemoryBroker::new());
+    /// let id = scheduler.register_task::<NightlyReport>()?;
+    /// assert_eq!(id.as_str(), "report:nightly");
+    /// # Ok::<(), asynq_scheduler::RegisterError>(())
+    /// ```
+    pub fn register_task<T: Periodic>(&self) -> Result<EntryId, RegisterError> {
+        self.register_entry(Entry::of::<T>())
+    }
+
+    /// Registers all of these or, after an error, none: entries, or the [schedules](asynq_core::Schedule) of all tasks that
+    /// a server has handlers for, `scheduler.register_all(server.schedules())`.
+    pub fn register_all<E: Into<Entry>>(
+        &self,
+        entries: impl IntoIterator<Item = E>,
+    ) -> Result<Vec<EntryId>, RegisterError> {
+        let plans = entries.into_iter().map(|entry| self.check(entry.into()));
+        self.add_all(plans.collect::<Result<_, _>>()?)
+    }
+
     /// Stops enqueueing an entry. Go: `Unregister`.
     ///
     /// Other schedulers go on with it. Its last tick is kept: registered again, it goes on from there.
@@ -245,12 +285,23 @@ impl Scheduler {
     }
 
     pub(crate) fn add(&self, plan: Plan) -> Result<EntryId, RegisterError> {
+        let id = plan.id.clone();
+        self.add_all(vec![plan])?;
+        Ok(id)
+    }
+
+    fn add_all(&self, plans: Vec<Plan>) -> Result<Vec<EntryId>, RegisterError> {
         let mut entries = self.entries();
-        if entries.list.iter().any(|entry| entry.plan.id == plan.id) {
-            return Err(RegisterError::Exists(plan.id));
+        let mut known: BTreeSet<&EntryId> = entries.list.iter().map(|entry| &entry.plan.id).collect();
+        if let Some(twice) = plans.iter().find(|plan| !known.insert(&plan.id)) {
+            return Err(RegisterError::Exists(twice.id.clone()));
         }
-        let place = entries.list.len();
-        self.core.insert(&mut entries, place, plan)
+        let mut ids = Vec::with_capacity(plans.len());
+        for plan in plans {
+            let place = entries.list.len();
+            ids.push(self.core.insert(&mut entries, place, plan)?);
+        }
+        Ok(ids)
     }
 
     /// Puts an entry in the place of the one with its id. Its ticks go on where the other's ended.

@@ -2,25 +2,8 @@
 
 use std::time::Duration;
 
-use asynq_core::Timestamp;
+use asynq_core::{Missed, Timestamp};
 use asynq_cron::{Spec, Zone};
-
-/// What becomes of ticks at which no scheduler ran, or the broker could not be reached. What has been missed is known
-/// from the last tick, which the broker keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Missed {
-    /// They are left out, as in Go asynq.
-    Skip,
-    /// The latest of them is run, however many there are; none if a tick is due now anyhow.
-    #[default]
-    RunOnce,
-    /// All of them are run, oldest first, or the latest `limit` if there are more.
-    RunAll {
-        /// How many at most.
-        limit: usize,
-    },
-}
 
 /// No more ticks than this are enqueued in one go, whatever is asked for.
 const MOST: usize = 10_000;

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use asynq_core::{BoxError, RawTask, TaskOptions, When};
+use asynq_core::{BoxError, Missed, RawTask, TaskOptions, When};
 use asynq_cron::{Zone, parse_duration};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -16,7 +16,6 @@ use serde::de::{Deserializer, Error as _};
 use crate::entry::Entry;
 use crate::provider::ConfigProvider;
 use crate::scheduler::locked;
-use crate::ticks::Missed;
 
 /// How often the file is looked at. An edit applies within a second.
 const LOOK_EVERY: Duration = Duration::from_millis(400);

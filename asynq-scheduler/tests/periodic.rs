@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -139,6 +140,28 @@ async fn a_provider_that_fails_or_panics_changes_nothing() {
     pass_until(&broker, 61).await;
 
     assert_eq!(ticks_of(&broker, "a").await, [10, 20, 30, 40]);
+}
+
+/// Panics without giving a future; written by hand, since `async_trait` makes one first.
+struct Hasty;
+
+impl ConfigProvider for Hasty {
+    fn configs<'a, 'b>(&'a self) -> Pin<Box<dyn Future<Output = Result<Vec<Entry>, BoxError>> + Send + 'b>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        panic!("at once")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_panics_before_it_gives_a_future_has_failed() {
+    let tasks = PeriodicTasks::new(Scheduler::new(broker()), Hasty);
+
+    let error = tasks.start().await.unwrap_err();
+
+    assert!(matches!(error, PeriodicError::Provider(_)), "{error}");
 }
 
 /// Knows when something has changed, but not how to say it.

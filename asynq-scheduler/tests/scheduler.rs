@@ -438,6 +438,21 @@ async fn a_scheduler_is_started_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_shuts_down_although_the_broker_is_down() {
+    let flaky = Flaky::new(broker());
+    let scheduler = flaky.scheduler().build();
+    scheduler.register_entry(every(10)).unwrap();
+    scheduler.start().unwrap();
+    pass(1).await;
+    flaky.is_down.store(true, Ordering::SeqCst);
+    pass_until(&flaky.broker, 300).await;
+
+    let asked = tokio::time::timeout(Duration::from_secs(1), scheduler.shutdown()).await;
+
+    assert!(asked.is_ok(), "it waits for the broker");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_entry_that_never_fires_does_no_harm() {
     let broker = broker();
     let never = Entry::new("0 0 31 2 *", task("never"));

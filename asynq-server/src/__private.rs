@@ -2,19 +2,16 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin;
 
-pub use asynq_core::__private::{Broken, serde};
-use asynq_core::{DecodeError, FailureKind, IntoOutcome, Json, Outcome, Task, TaskError};
+pub use asynq_core::__private::{Broken, WithoutValues, serde};
+use asynq_core::{DecodeError, FailureKind, IntoOutcome, Json, Outcome, Periodic, Task, TaskError};
 #[cfg(feature = "linkme")]
 pub use linkme;
 
 pub use crate::blocking::run_blocking;
 use crate::extract::{FromRef, FromTask, TaskParts};
-use crate::task_handler::{Handlers, TaskHandler};
-
-/// What a handler returns when it is called like a function.
-pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+use crate::handlers::Handlers;
+use crate::task_handler::TaskHandler;
 
 /// A [`FromTask`] for a server whose state is `S`.
 pub trait Extract<S>: Sized + Send {
@@ -106,6 +103,19 @@ pub trait NoTask {
 }
 
 impl<T> NoTask for IsTask<T> {}
+
+/// Whether a payload says itself when it is enqueued, found as above.
+pub struct IsPeriodic<T>(PhantomData<T>);
+
+impl<T: Periodic> IsPeriodic<T> {
+    pub const IS_PERIODIC: bool = true;
+}
+
+pub trait NotPeriodic {
+    const IS_PERIODIC: bool = false;
+}
+
+impl<T> NotPeriodic for IsPeriodic<T> {}
 
 /// Tells the compiler what the argument of a closure is.
 pub fn same<S>(handlers: Handlers<S>) -> Handlers<S> {

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use asynq_core::broker::Broker;
 use asynq_core::{
-    BrokerError, Context, GroupName, Handler, IntoOutcome, QueueName, RawTask, RetryPolicy, Task, TaskError,
-    typed,
+    BrokerError, Context, GroupName, Handler, IntoOutcome, QueueName, RawTask, RetryPolicy, Schedule, Task,
+    TaskError, typed,
 };
 
 use crate::config::{Config, ConfigError, ErrorHandler, GroupAggregator};
+use crate::handlers::{HandlerEntry, Handlers};
 use crate::mux::{Middleware, PatternError, ServeMux};
 use crate::server::{RunError, Server};
-use crate::task_handler::{HandlerEntry, Handlers, IntoTaskHandler, TaskHandler};
+use crate::task_handler::{IntoTaskHandler, TaskHandler};
 
 /// Sets up a [`Server`]. Made by [`Server::builder`]. Go: `Config` and `NewServer`.
 ///
@@ -25,6 +26,7 @@ pub struct ServerBuilder<S = ()> {
     broker: Arc<dyn Broker>,
     state: S,
     entries: Vec<HandlerEntry>,
+    schedules: Vec<Schedule>,
     config: Config,
     mux: ServeMux,
     handler: Option<Arc<dyn Handler>>,
@@ -38,6 +40,7 @@ impl ServerBuilder {
             broker,
             state: (),
             entries: Vec::new(),
+            schedules: Vec::new(),
             config: Config::default(),
             mux: ServeMux::new(),
             handler: None,
@@ -91,6 +94,7 @@ impl<S: Clone + Send + Sync + 'static> ServerBuilder<S> {
             broker: self.broker,
             state,
             entries: self.entries,
+            schedules: self.schedules,
             config: self.config,
             mux: self.mux,
             handler: self.handler,
@@ -117,6 +121,7 @@ impl<S: Clone + Send + Sync + 'static> ServerBuilder<S> {
     pub fn handlers(mut self, list: impl FnOnce(Handlers<S>) -> Handlers<S>) -> Self {
         for registration in list(Handlers::new()).0 {
             self.entries.push(registration.entry.clone());
+            self.schedules.extend(registration.entry.schedule.clone());
             let registered = self.mux.register_typed(registration, self.state.clone());
             self.note(registered);
         }
@@ -126,7 +131,7 @@ impl<S: Clone + Send + Sync + 'static> ServerBuilder<S> {
     /// Registers the handlers that added themselves to a list, see [`collect!`](crate::collect).
     #[cfg(feature = "linkme")]
     pub fn collected(self, list: &'static [crate::Collected<S>]) -> Self {
-        list.iter().fold(self, |builder, add| builder.handlers(add))
+        self.handlers(|handlers| handlers.collected(list))
     }
 
     /// Registers a handler for all task types that begin with `pattern`; the longest pattern that fits is taken. Go:
@@ -145,6 +150,7 @@ impl<S: Clone + Send + Sync + 'static> ServerBuilder<S> {
         R: Future<Output: IntoOutcome> + Send + 'static,
     {
         let registered = self.mux.register(T::TYPE, Arc::new(typed(function)), false);
+        self.schedules.extend(T::periodic());
         self.note(registered);
         self
     }
@@ -346,7 +352,7 @@ impl<S: Clone + Send + Sync + 'static> ServerBuilder<S> {
         for entry in &self.entries {
             entry.log();
         }
-        Ok(Server::new(self.broker, self.mux, self.config))
+        Ok(Server::new(self.broker, self.mux, self.config, self.schedules))
     }
 
     /// Builds the server and runs it until the process is told to end. See [`Server::run`].

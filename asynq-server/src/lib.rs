@@ -49,6 +49,7 @@
 //! | handler | [`#[task]`](macro@task) on a function | [`handler_fn`], or `impl` [`TaskHandler`] |
 //! | worker-side policy | `#[task(backoff = "exp(2s..10m)", concurrency = 20)]` | [`HandlerFn::with_policy`] |
 //! | part of the state | `#[derive(FromRef)]` | `impl` [`FromRef`](trait@FromRef) |
+//! | the clock enqueues it | `cron = "0 3 * * *"` on either | `impl` [`Periodic`] |
 //! | registration | `.handler(f)`, `.handlers(tasks![f, g])` | the same |
 //! | raw tasks | – | `.handle("email:", function)`: a pattern, and a function of [`Context`] and [`RawTask`] |
 //!
@@ -59,7 +60,7 @@
 //! * `linkme`: handlers that add themselves to a list, across crates, see `collect!`
 //! * `tower`: tower layers as middleware, see `TowerLayer`
 //! * `redis`: the Redis broker, wire-compatible with Go asynq
-//! * `scheduler`: periodic tasks, as the module `scheduler`
+//! * `scheduler`: periodic tasks, as the module `scheduler`, and `#[task(cron = …)]`
 //! * `sqlite`: the SQLite broker, in a file, without a server
 
 #[doc(hidden)]
@@ -74,6 +75,8 @@ mod connect;
 mod dispatcher;
 mod extract;
 mod forwarder;
+mod handler_fn;
+mod handlers;
 mod health;
 mod heartbeat;
 mod janitor;
@@ -81,6 +84,7 @@ mod lease_keeper;
 mod mux;
 mod outbox;
 mod panic;
+mod policy;
 mod queues;
 mod reconciler;
 mod recoverer;
@@ -108,14 +112,14 @@ pub use builder::ServerBuilder;
 pub use config::{ConfigError, ErrorHandler, Failure, GroupAggregator, IntoAggregated};
 pub use connect::{connect, inspect};
 pub use extract::{Attempt, FromRef, FromTask, Nothing, State, TaskParts};
-pub use mux::{Middleware, Next, PatternError, ServeMux};
-pub use server::{RunError, Server, StartError};
+pub use handler_fn::{Async, Blocking, HandlerFn, blocking_handler_fn, handler_fn};
 #[cfg(feature = "linkme")]
-pub use task_handler::Collected;
-pub use task_handler::{
-    AsItIs, Async, Blocking, HandlerCall, HandlerFn, Handlers, IntoTaskHandler, OnDecodeError, Policy,
-    TaskHandler, blocking_handler_fn, handler_fn,
-};
+pub use handlers::Collected;
+pub use handlers::Handlers;
+pub use mux::{Middleware, Next, PatternError, ServeMux};
+pub use policy::{OnDecodeError, Policy};
+pub use server::{RunError, Server, StartError};
+pub use task_handler::{AsItIs, HandlerCall, IntoTaskHandler, TaskHandler};
 #[cfg(feature = "tower")]
 pub use tower::{RunNext, TaskCall, TowerLayer};
 
@@ -133,6 +137,8 @@ pub mod prelude {
     };
     #[cfg(feature = "redis")]
     pub use asynq_redis::RedisBroker;
+    #[cfg(feature = "scheduler")]
+    pub use asynq_scheduler::Scheduler;
     #[cfg(feature = "sqlite")]
     pub use asynq_sqlite::{EnqueueIn, SqliteBroker};
 

@@ -9,7 +9,7 @@ use asynq_core::{
     Context, FailureKind, Handler, IntoOutcome, Outcome, RawTask, RetryPolicy, Task, TaskError, typed,
 };
 
-use crate::task_handler::{HandlerEntry, Registration};
+use crate::handlers::{HandlerEntry, Registration};
 
 /// Finds handlers by task type. Itself a handler, so they nest. Go: `ServeMux`.
 ///

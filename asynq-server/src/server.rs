@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use asynq_core::broker::Broker;
-use asynq_core::{BrokerError, CancelReason};
+use asynq_core::{BrokerError, CancelReason, Schedule};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,7 @@ pub struct Server(Arc<Shared>);
 
 struct Shared {
     broker: Arc<dyn Broker>,
+    schedules: Vec<Schedule>,
     phase: Mutex<Phase>,
     /// Cancelled once the server has been shut down.
     closed: CancellationToken,
@@ -107,13 +108,28 @@ impl Server {
         ServerBuilder::new(broker.into())
     }
 
-    pub(crate) fn new(broker: Arc<dyn Broker>, mux: ServeMux, config: Config) -> Self {
+    pub(crate) fn new(
+        broker: Arc<dyn Broker>,
+        mux: ServeMux,
+        config: Config,
+        schedules: Vec<Schedule>,
+    ) -> Self {
         Server(Arc::new(Shared {
             broker,
+            schedules,
             phase: Mutex::new(Phase::New(Box::new((mux, config)))),
             closed: CancellationToken::new(),
             hurry: CancellationToken::new(),
         }))
+    }
+
+    /// When the clock enqueues tasks of the handlers that were registered by type: those with `#[task(cron = …)]`, and
+    /// those whose payload is [`Periodic`](crate::Periodic).
+    ///
+    /// The server runs such tasks as any other; a scheduler enqueues them, here or in another process:
+    /// `scheduler.register_all(server.schedules())`.
+    pub fn schedules(&self) -> &[Schedule] {
+        &self.0.schedules
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {

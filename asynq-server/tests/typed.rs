@@ -256,6 +256,21 @@ async fn handlers_stay_callable_as_functions() {
     assert_eq!(double(21).unwrap(), 42);
 }
 
+#[task(name = "count:down")]
+async fn count_down(from: u32) -> Result<u32, TaskError> {
+    if from == 0 {
+        return Ok(0);
+    }
+    count_down(from - 1).await.map(|steps| steps + 1)
+}
+
+#[tokio::test]
+async fn a_handler_can_call_itself_and_run_beside_others() {
+    let steps = tokio::spawn(count_down(3));
+
+    assert_eq!(steps.await.unwrap().unwrap(), 3);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_typed_handler_gets_its_payload_state_and_context() {
     let broker = MemoryBroker::new();

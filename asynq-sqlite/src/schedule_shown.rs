@@ -175,7 +175,8 @@ impl SqliteBroker {
             .fetch_all(&mut *reader)
             .await
             .map_err(failed)?;
-        rows.iter().map(entry).collect::<Result<_, _>>().map_err(failed)
+        // What cannot be read is not shown, and keeps no other from being.
+        Ok(rows.iter().filter_map(|row| entry(row).ok()).collect())
     }
 
     pub(crate) async fn read_schedule_events(

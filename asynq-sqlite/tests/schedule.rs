@@ -175,6 +175,28 @@ async fn events_are_forgotten_90_days_after_the_last() {
 }
 
 #[tokio::test]
+async fn an_entry_that_cannot_be_read_is_not_shown() {
+    let subject = Subject::new().await;
+    let damaged = ScheduleEntry {
+        id: "damaged".to_owned(),
+        ..entry()
+    };
+    let ttl = Duration::from_secs(20);
+    subject
+        .broker
+        .publish_entries("s", &[damaged, entry()], ttl)
+        .await
+        .unwrap();
+    let mut connection = connect(&subject.path).await;
+    connection
+        .execute("UPDATE asynq_schedule_entries SET options = 'rubbish' WHERE id = 'damaged'")
+        .await
+        .unwrap();
+
+    assert_eq!(subject.broker.schedule_entries().await.unwrap(), [entry()]);
+}
+
+#[tokio::test]
 async fn entries_of_schedulers_that_died_do_not_stay_in_the_file() {
     let subject = Subject::new().await;
     let ttl = Duration::from_secs(20);

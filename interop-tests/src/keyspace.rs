@@ -6,6 +6,7 @@ use std::fmt;
 use redis::{Connection, Value};
 
 use crate::go::Broken;
+use crate::hex;
 
 /// The keys of a database and what is in them.
 pub(crate) type KeySpace = BTreeMap<String, Entry>;
@@ -133,8 +134,10 @@ fn bytes(value: Value) -> Result<Vec<u8>, Broken> {
     }
 }
 
+/// What is no text is written as hexadecimal digits, so that it can still be told apart.
 fn text(value: Value) -> Result<String, Broken> {
-    bytes(value).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    let text = String::from_utf8(bytes(value)?);
+    Ok(text.unwrap_or_else(|error| format!("x{}", hex::encode(error.as_bytes()))))
 }
 
 fn texts(value: Value) -> Result<Vec<String>, Broken> {

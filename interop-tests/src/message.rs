@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use asynq_core::broker::{ServerInfo, WorkerInfo};
-use asynq_core::{GroupName, QueueName, TaskId, TaskMessage, Timestamp};
+use asynq_core::broker::{ScheduleEntry, ServerInfo, WorkerInfo};
+use asynq_core::{GroupName, QueueName, RawTask, TaskId, TaskMessage, TaskOptions, Timestamp, When};
 use serde_json::{Value, json};
 
 use crate::hex;
@@ -59,6 +59,35 @@ pub(crate) fn from_json(value: &Value) -> TaskMessage {
     }
 }
 
+/// The task that Go's client is told in JSON.
+pub(crate) fn raw_task(task: &Value) -> RawTask {
+    RawTask::new(
+        task["type"].as_str().unwrap_or_default(),
+        hex::from_json(&task["payload"]),
+    )
+}
+
+/// Its options.
+pub(crate) fn task_options(task: &Value) -> TaskOptions {
+    let duration = |name: &str| task[name].as_u64().map(Duration::from_micros);
+    let time = |name: &str| task[name].as_i64().map(Timestamp::from_unix_micros);
+    let text = |name: &str| task[name].as_str().map(str::to_owned);
+    let mut options = TaskOptions::new();
+    options.headers = serde_json::from_value(task["headers"].clone()).unwrap_or_default();
+    options.queue = text("queue");
+    options.task_id = text("id");
+    options.max_retry = task["max_retry"].as_u64().map(|retries| retries as u32);
+    options.timeout = duration("timeout");
+    options.deadline = time("deadline");
+    options.unique = duration("unique");
+    options.retention = duration("retention");
+    options.group = text("group");
+    options.process = time("process_at")
+        .map(When::At)
+        .or_else(|| duration("process_in").map(When::In));
+    options
+}
+
 pub(crate) fn server_to_json(server: &ServerInfo) -> Value {
     let queues = server.queues.iter();
     json!({
@@ -85,5 +114,20 @@ pub(crate) fn worker_to_json(worker: &WorkerInfo) -> Value {
         "queue": worker.queue.as_str(),
         "started": worker.started_at.unix_micros(),
         "deadline": worker.deadline.unix_micros(),
+    })
+}
+
+/// The zero time of Go, which stands for none in what schedulers show.
+pub(crate) const NEVER: Timestamp = Timestamp::from_unix_seconds(-62_135_596_800);
+
+pub(crate) fn entry_to_json(entry: &ScheduleEntry) -> Value {
+    json!({
+        "id": entry.id,
+        "spec": entry.spec,
+        "type": entry.task_type,
+        "payload": hex::to_json(&entry.payload),
+        "opts": if entry.options.is_empty() { Value::Null } else { json!(entry.options) },
+        "next": entry.next_enqueue_at.unwrap_or(NEVER).unix_micros(),
+        "prev": entry.previous_enqueue_at.unwrap_or(NEVER).unix_micros(),
     })
 }

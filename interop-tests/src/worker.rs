@@ -39,15 +39,17 @@ pub(crate) struct Report {
     pub(crate) error: String,
 }
 
-/// Runs until it is told to end. Arguments: URL, queues as JSON, concurrency, whether to merge groups.
+/// Runs until it is told to end. Arguments: URL, queues as JSON, concurrency, whether to merge groups, after how many
+/// seconds to retry.
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
-    let [url, queues, concurrency, merges] = args else {
-        return Err("worker needs a URL, queues, concurrency and whether to merge".to_owned());
+    let [url, queues, concurrency, merges, retry_seconds] = args else {
+        return Err("worker needs a URL, queues, concurrency, whether to merge and when to retry".to_owned());
     };
     let failed = |error: &dyn std::fmt::Display| error.to_string();
     let queues: std::collections::BTreeMap<String, u32> =
         serde_json::from_str(queues).map_err(|error| failed(&error))?;
     let concurrency = concurrency.parse().map_err(|_| "concurrency is no number")?;
+    let retry = retry_seconds.parse().map_err(|_| "seconds are no number")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -60,7 +62,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
             .queues(queues)
             .lease_duration(Duration::from_secs(10))
             .group_grace_period(Duration::from_secs(1))
-            .retry_policy(FixedBackoff(Duration::from_secs(1)))
+            .retry_policy(FixedBackoff(Duration::from_secs(retry)))
             .serve(perform);
         if merges == "true" {
             builder = builder.merge_groups(merge);

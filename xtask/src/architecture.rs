@@ -9,7 +9,7 @@ use crate::step::{Result, cargo_command, output};
 /// What each crate may depend on, of ours.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("asynq-cron", &[]),
-    ("asynq-macros", &[]),
+    ("asynq-macros", &["asynq-cron"]),
     ("asynq-core", &["asynq-macros"]),
     ("asynq-redis", &["asynq-core"]),
     ("asynq-scheduler", &["asynq-core", "asynq-cron"]),
@@ -31,7 +31,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "asynq-interop",
-        &["asynq-core", "asynq-redis", "asynq-server", "asynq-fixtures"],
+        &[
+            "asynq-core",
+            "asynq-redis",
+            "asynq-scheduler",
+            "asynq-server",
+            "asynq-fixtures",
+        ],
     ),
     (
         "asynq-model-tests",

@@ -9,19 +9,24 @@ use crate::step::{Result, cargo_command, run};
 const NO_GO: &str = "\
 Go is not installed, and without it there is nothing to compare with.
 Install Go 1.24 or later, such as with the package golang of your system, or put it on the PATH.
-Its module proxy or a filled module cache must be within reach too: interop/go.mod names the versions.";
+Its module proxy or a filled module cache must be within reach too: the go.mod files below interop/ name the versions.";
+
+/// The command line tool of Go asynq, which `interop/cli` names the version of.
+const CLI: &str = "github.com/hibiken/asynq/tools/asynq";
 
 pub(crate) fn interop(args: &[String]) -> Result {
     redis::ensure_server()?;
     ensure_go()?;
     let folder = folder()?;
-    let dashboard = folder.join("dashboard");
+    let (dashboard, cli) = (folder.join("dashboard"), folder.join("asynq"));
     let operator = build_operator(&folder)?;
-    go_build(Path::new("interop/dashboard"), &dashboard)?;
+    go_build(Path::new("interop/dashboard"), ".", &dashboard)?;
+    go_build(Path::new("interop/cli"), CLI, &cli)?;
     let mut command = cargo_command();
     command.args(["run", "--quiet", "--package", "asynq-interop", "--"]);
     command.arg("--go").arg(operator);
     command.arg("--dashboard").arg(dashboard);
+    command.arg("--cli").arg(cli);
     run(command.args(args))
 }
 
@@ -49,16 +54,16 @@ fn folder() -> Result<PathBuf> {
 
 fn build_operator(folder: &Path) -> Result<PathBuf> {
     let program = folder.join("interop");
-    go_build(Path::new("interop"), &program)?;
+    go_build(Path::new("interop"), ".", &program)?;
     Ok(program)
 }
 
-fn go_build(module: &Path, program: &Path) -> Result {
+fn go_build(module: &Path, package: &str, program: &Path) -> Result {
     let mut command = Command::new("go");
     command
         .args(["build", "-o"])
         .arg(program)
-        .arg(".")
+        .arg(package)
         .current_dir(module);
     run(&mut command).map_err(|error| {
         format!(

@@ -92,6 +92,7 @@ impl Ledger {
         let deletion = subject.inspector.force_delete_queue(&default_queue());
         if deletion.finish().await.is_ok() {
             self.alive.clear();
+            self.ticks.clear();
         }
     }
 }

@@ -2,9 +2,10 @@
 
 #![allow(missing_docs, reason = "the names are sentences")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::broker::{GroupLimits, Leased, Receipt, SealedSet, Settlement};
+use crate::broker::{EntryKey, GroupLimits, Leased, Receipt, SealedSet, Settlement, TickReceipt};
+use crate::clock::Timestamp;
 use crate::message::TaskState;
 
 use super::Subject;
@@ -29,6 +30,24 @@ pub async fn replay(subject: &Subject, steps: &[Step]) {
     }
 }
 
+fn random_task(with: u8) -> (String, TestTask) {
+    let name = format!("task-{}", with % 16);
+    let mut new = task(&name).payload(vec![with % 3]);
+    if with & 0x10 != 0 {
+        new = new.delayed(millis(u64::from(with) * 20));
+    }
+    if with & 0x20 != 0 {
+        new = new.group("g");
+    }
+    if with & 0x40 != 0 {
+        new = new.unique(secs(3600));
+    }
+    if with & 0x80 != 0 {
+        new = new.retention(secs(10));
+    }
+    (name, new)
+}
+
 #[derive(Default)]
 pub(super) struct Ledger {
     /// Accepted and not deleted.
@@ -36,11 +55,13 @@ pub(super) struct Ledger {
     leases: Vec<Leased>,
     sets: Vec<SealedSet>,
     enqueued: u32,
+    /// The last tick of each entry.
+    pub(super) ticks: BTreeMap<String, i64>,
 }
 
 impl Ledger {
     pub(super) async fn carry_out(&mut self, subject: &Subject, (operation, with): Step) {
-        match operation % 12 {
+        match operation % 13 {
             0..=2 => self.enqueue(subject, with).await,
             3 | 4 => {
                 let taken = subject.take_up_to(usize::from(with % 4)).await;
@@ -51,26 +72,42 @@ impl Ledger {
             8 => subject.advance(millis(u64::from(with) * 250)),
             9 => drop(subject.forward().await),
             10 => self.recover_or_purge(subject, with).await,
+            11 => self.tick(subject, with).await,
             _ => self.aggregate(subject, with).await,
         }
     }
 
     async fn enqueue(&mut self, subject: &Subject, with: u8) {
-        let name = format!("task-{}", with % 16);
-        let mut new = task(&name).payload(vec![with % 3]);
-        if with & 0x10 != 0 {
-            new = new.delayed(millis(u64::from(with) * 20));
-        }
-        if with & 0x20 != 0 {
-            new = new.group("g");
-        }
-        if with & 0x40 != 0 {
-            new = new.unique(secs(3600));
-        }
-        if with & 0x80 != 0 {
-            new = new.retention(secs(10));
-        }
+        let (name, new) = random_task(with);
         let receipt = subject.enqueue(new).await;
+        self.note(name, &receipt);
+    }
+
+    /// One that is not after the last is never enqueued, whatever has become of tasks meanwhile.
+    async fn tick(&mut self, subject: &Subject, with: u8) {
+        let entry = EntryKey {
+            queue: default_queue(),
+            id: format!("entry-{}", with % 2),
+        };
+        let number = i64::from(with / 8);
+        let (name, new) = random_task(with);
+        let tick = Timestamp::from_unix_seconds(number);
+        let receipt = subject.broker.enqueue_tick(&entry, tick, &new.build()).await;
+        let last = self.ticks.get(&entry.id).copied();
+        match receipt.unwrap() {
+            TickReceipt::Taken(receipt) => {
+                assert!(last.is_none_or(|last| last < number), "{number} after {last:?}");
+                self.ticks.insert(entry.id, number);
+                self.note(name, &receipt);
+            }
+            TickReceipt::Passed { last: told } => {
+                assert_eq!(last, Some(told.unix_seconds()));
+                assert!(last >= Some(number), "{number} after {last:?}");
+            }
+        }
+    }
+
+    fn note(&mut self, name: String, receipt: &Receipt) {
         match receipt {
             Receipt::Accepted { .. } => assert!(self.alive.insert(name.clone()), "{name} was there already"),
             Receipt::IdTaken { .. } => assert!(self.alive.contains(&name), "{name} is not there"),

@@ -14,7 +14,10 @@ pub fn send_welcome(
     argument_1: State<Mailer>,
     cx: Context,
     tenant: Tenant,
-) -> ::asynq_server::HandlerCall<send_welcome, Result<(), MailError>> {
+) -> ::asynq_server::HandlerCall<
+    send_welcome,
+    impl ::core::future::Future<Output = Result<(), MailError>>,
+> {
     ::asynq_server::HandlerCall::new(send_welcome::send_welcome(email, argument_1, cx, tenant))
 }
 const _: () = {

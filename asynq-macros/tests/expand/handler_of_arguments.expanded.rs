@@ -52,7 +52,10 @@ fn resize(
     url: String,
     width: u32,
     argument_2: State<Store>,
-) -> ::asynq_server::HandlerCall<resize, Result<u64, StoreError>> {
+) -> ::asynq_server::HandlerCall<
+    resize,
+    impl ::core::future::Future<Output = Result<u64, StoreError>>,
+> {
     ::asynq_server::HandlerCall::new(resize::resize(url, width, argument_2))
 }
 const _: () = {

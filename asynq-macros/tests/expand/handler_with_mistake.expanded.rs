@@ -8,7 +8,10 @@
 )]
 struct send {}
 #[allow(clippy::too_many_arguments)]
-fn send(email: Email, db: Db) -> ::asynq_server::HandlerCall<send, ()> {
+fn send(
+    email: Email,
+    db: Db,
+) -> ::asynq_server::HandlerCall<send, impl ::core::future::Future<Output = ()>> {
     ::asynq_server::HandlerCall::new({
         let _ = email;
         let _ = db;

@@ -1,4 +1,4 @@
-//! Cancelling tasks across languages, and tasks of Go's scheduler.
+//! Cancelling tasks across languages.
 
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ fn port(program: &GoProgram, database: i64) -> Port {
         queues: r#"{"default":1}"#,
         concurrency: 5,
         merges: false,
+        retry_seconds: 1,
     }
 }
 
@@ -61,21 +62,4 @@ async fn cancel(port: &Port, server: Kind) -> Result<(), String> {
     let broker = port.broker().await?;
     let cancelled = broker.cancel(Some(&queue), &TaskId::from_stored(id)).await;
     cancelled.map_err(|error| error.to_string())
-}
-
-/// What Go's scheduler enqueues is run by a server of ours.
-pub(crate) async fn schedule(program: &GoProgram, database: i64) -> Result<(), String> {
-    let port = port(program, database);
-    port.flush()?;
-    let mut ledger = Ledger::new();
-    let server = ServerProcess::start(&port, Kind::Ours, &ledger.sender)?;
-    let mut command = program.role("scheduler");
-    command.args(["-db", &database.to_string()]);
-    let scheduler = ServerProcess::spawn(command, Kind::Go, &ledger.sender)?;
-    ledger.wait("tasks of a schedule", PATIENCE, |reports| {
-        let ended = |report: &&crate::worker::Report| report.event == "end" && report.task_type == "periodic";
-        reports.iter().filter(ended).count() >= 2
-    })?;
-    scheduler.stop()?;
-    server.stop()
 }

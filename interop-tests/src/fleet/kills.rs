@@ -8,8 +8,8 @@ use asynq_redis::RedisBroker;
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use super::Sailed;
 use super::process::{AnyClient, Kind, Ledger, Port, ServerProcess, count, task};
+use super::{Sailed, inspectors};
 use crate::go::GoProgram;
 
 const CONCURRENCY: usize = 5;
@@ -29,6 +29,7 @@ pub(crate) async fn check(
         queues: r#"{"default":3,"low":1}"#,
         concurrency: CONCURRENCY,
         merges: false,
+        retry_seconds: 1,
     };
     port.flush()?;
     let broker = port.broker().await?;
@@ -73,6 +74,7 @@ pub(crate) async fn check(
     }
     sailed.kills = kills.values().sum();
     audit(&accepted, &mut ledger, &broker, sailed).await?;
+    sailed.answers += inspectors::compare(&port, 100).await?;
     Ok(())
 }
 

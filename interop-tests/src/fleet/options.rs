@@ -8,6 +8,7 @@ use asynq_core::{Clock as _, QueueName, SystemClock, TaskId, TaskState};
 use serde_json::{Value, json};
 
 use super::process::{AnyClient, Kind, Ledger, Port, ServerProcess, task};
+use super::{Sailed, inspectors};
 use crate::go::{Go, GoProgram, Request};
 use crate::hex;
 
@@ -33,8 +34,12 @@ struct Expected {
     end: End,
 }
 
-/// How many tasks were followed.
-pub(crate) async fn check(program: &GoProgram, database: i64, direction: Direction) -> Result<usize, String> {
+pub(crate) async fn check(
+    program: &GoProgram,
+    database: i64,
+    direction: Direction,
+    sailed: &mut Sailed,
+) -> Result<(), String> {
     let (client, server) = match direction {
         Direction::GoToOurs => (Kind::Go, Kind::Ours),
         Direction::OursToGo => (Kind::Ours, Kind::Go),
@@ -45,6 +50,7 @@ pub(crate) async fn check(program: &GoProgram, database: i64, direction: Directi
         queues: r#"{"default":3,"low":1}"#,
         concurrency: 20,
         merges: true,
+        retry_seconds: 1,
     };
     port.flush()?;
     let mut ledger = Ledger::new();
@@ -83,8 +89,9 @@ pub(crate) async fn check(program: &GoProgram, database: i64, direction: Directi
             .map_err(|what| format!("{direction:?}, task {}: {what}", expected.task["id"]))?;
     }
     merged(&ledger)?;
-    inspected_by_go(&port)?;
-    Ok(tasks.len())
+    sailed.answers += inspectors::compare(&port, 2).await?;
+    sailed.options += tasks.len();
+    Ok(())
 }
 
 fn id(task: &Value) -> &str {
@@ -325,15 +332,4 @@ async fn servers_are_seen(port: &Port, kind: Kind) -> Result<(), String> {
     Err(format!(
         "the {kind:?} server is shown as {ours:?} by ours, as {listed} by Go"
     ))
-}
-
-/// Go's public inspector reads everything.
-fn inspected_by_go(port: &Port) -> Result<(), String> {
-    let mut go = Go::start(&port.program)?;
-    let now = SystemClock.now();
-    let counts = go.must(Request::new("inspect", port.database, now).with("queue", "default"))?;
-    if counts["completed"] == 2 && counts["archived"] == 2 {
-        return Ok(());
-    }
-    Err(format!("Go's inspector counts {counts}"))
 }

@@ -5,13 +5,14 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use asynq_core::{Client, Configure, RawTask, TaskState, Timestamp};
+use asynq_core::{Client, Configure, RawTask, TaskState};
 use asynq_redis::RedisBroker;
 use redis::Connection;
 use serde_json::{Value, json};
 
 use crate::go::GoProgram;
 use crate::hex;
+use crate::message::{self, raw_task};
 use crate::worker::Report;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(crate) struct Port {
     pub(crate) queues: &'static str,
     pub(crate) concurrency: usize,
     pub(crate) merges: bool,
+    /// How long a task that failed waits for its next attempt.
+    pub(crate) retry_seconds: u64,
 }
 
 impl Port {
@@ -68,6 +71,7 @@ impl Port {
                     &concurrency,
                 ]);
                 command.arg(format!("-aggregate={}", self.merges));
+                command.arg(format!("-retry-delay={}s", self.retry_seconds));
                 command
             }
             Kind::Ours => {
@@ -79,6 +83,7 @@ impl Port {
                     self.queues,
                     &concurrency,
                     &self.merges.to_string(),
+                    &self.retry_seconds.to_string(),
                 ]);
                 command
             }
@@ -268,24 +273,7 @@ fn kind_of(error: &asynq_core::EnqueueError) -> String {
 }
 
 fn our_task(task: &Value) -> asynq_core::TaskBuilder<RawTask> {
-    let duration = |name: &str| task[name].as_u64().map(Duration::from_micros);
-    let time = |name: &str| task[name].as_i64().map(Timestamp::from_unix_micros);
-    let text = |name: &str| task[name].as_str().map(str::to_owned);
-    let payload = hex::from_json(&task["payload"]);
-    RawTask::new(text("type").unwrap_or_default(), payload).configure(|options| {
-        options.headers = serde_json::from_value(task["headers"].clone()).unwrap_or_default();
-        options.queue = text("queue");
-        options.task_id = text("id");
-        options.max_retry = task["max_retry"].as_u64().map(|retries| retries as u32);
-        options.timeout = duration("timeout");
-        options.deadline = time("deadline");
-        options.unique = duration("unique");
-        options.retention = duration("retention");
-        options.group = text("group");
-        options.process = time("process_at")
-            .map(asynq_core::When::At)
-            .or_else(|| duration("process_in").map(asynq_core::When::In));
-    })
+    raw_task(task).configure(|options| *options = message::task_options(task))
 }
 
 /// A task as both clients take it.

@@ -157,7 +157,12 @@ impl World<'_> {
     }
 
     /// The name that Go gives to a lock.
-    fn lock_key(&mut self, queue: &QueueName, task_type: &str, payload: &[u8]) -> Result<String, Stop> {
+    pub(super) fn lock_key(
+        &mut self,
+        queue: &QueueName,
+        task_type: &str,
+        payload: &[u8],
+    ) -> Result<String, Stop> {
         let key = self.must(0, "unique_key", |request| {
             request
                 .with("queue", queue.as_str())

@@ -1,8 +1,13 @@
 //! Random sequences of operations, by Go and by ours, with equal results.
 
+mod action;
 mod compare;
 mod enqueue;
+mod expected;
+mod filters;
+mod inspect;
 mod op;
+mod schedule;
 mod show;
 mod upkeep;
 mod work;
@@ -161,8 +166,9 @@ fn run(bench: &mut Bench, ops: &[Op]) -> Result<(), Stop> {
 
 fn is_by_go(op: &Op) -> bool {
     use Op::{
-        Advance, Announce, Dequeue, Enqueue, Extend, Finish, FinishLate, Forward, Inspect, LocksEnd, Look,
-        Merge, Pause, Purge, Reclaim, Reconcile, Recover, Resume, Seal, Withdraw, WriteResult,
+        Advance, Announce, Dequeue, Enqueue, Extend, Finish, FinishLate, Forward, HideEntries, Inspect,
+        LocksEnd, Look, Merge, Pause, Purge, Reclaim, Reconcile, RecordEvent, Recover, Resume, Seal,
+        ShowEntries, Withdraw, WriteResult,
     };
     match op {
         Enqueue { who, .. }
@@ -176,8 +182,11 @@ fn is_by_go(op: &Op) -> bool {
         | Pause { who, .. }
         | Resume { who, .. }
         | Announce { who, .. }
-        | Withdraw { who, .. } => *who == Who::Go,
-        Inspect { .. } => true,
+        | Withdraw { who, .. }
+        | Inspect { who, .. }
+        | ShowEntries { who, .. }
+        | HideEntries { who, .. }
+        | RecordEvent { who, .. } => *who == Who::Go,
         Advance { .. }
         | FinishLate { .. }
         | WriteResult { .. }

@@ -3,12 +3,19 @@
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::action::Action;
+
 /// Who performs an operation on the second database. On the first it is always Go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Who {
     Ours,
     /// Go works on what ours has stored, as in a mixed fleet.
     Go,
+}
+
+/// In sequences that were kept when the inspector was always Go's.
+fn go() -> Who {
+    Who::Go
 }
 
 /// One step. Numbers stand for one of a few queues, ids, groups…, or for one of those there are, modulo their number: so a
@@ -101,89 +108,27 @@ pub(crate) enum Op {
     Reconcile {
         queue: u8,
     },
-    /// An operation of Go's inspector, on both databases.
     Inspect {
         action: Action,
         queue: u8,
         group: u8,
         id: u8,
+        #[serde(default = "go")]
+        who: Who,
     },
-}
-
-/// What Go's inspector can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Action {
-    RunTask,
-    ArchiveTask,
-    DeleteTask,
-    UpdateTaskPayload,
-    RunAllScheduled,
-    RunAllRetry,
-    RunAllArchived,
-    RunAllAggregating,
-    ArchiveAllPending,
-    ArchiveAllScheduled,
-    ArchiveAllRetry,
-    ArchiveAllAggregating,
-    DeleteAllPending,
-    DeleteAllScheduled,
-    DeleteAllRetry,
-    DeleteAllArchived,
-    DeleteAllCompleted,
-    DeleteAllAggregating,
-    RemoveQueue,
-    RemoveQueueForced,
-}
-
-impl Action {
-    /// Those on one task more often than those on all.
-    const DRAWN: [(Action, &'static str); 27] = {
-        use Action::{
-            ArchiveAllAggregating, ArchiveAllPending, ArchiveAllRetry, ArchiveAllScheduled, ArchiveTask,
-            DeleteAllAggregating, DeleteAllArchived, DeleteAllCompleted, DeleteAllPending, DeleteAllRetry,
-            DeleteAllScheduled, DeleteTask, RemoveQueue, RemoveQueueForced, RunAllAggregating,
-            RunAllArchived, RunAllRetry, RunAllScheduled, RunTask, UpdateTaskPayload,
-        };
-        [
-            (RunTask, "run_task"),
-            (RunTask, "run_task"),
-            (RunTask, "run_task"),
-            (RunTask, "run_task"),
-            (ArchiveTask, "archive_task"),
-            (ArchiveTask, "archive_task"),
-            (ArchiveTask, "archive_task"),
-            (DeleteTask, "delete_task"),
-            (DeleteTask, "delete_task"),
-            (UpdateTaskPayload, "update_task_payload"),
-            (RunAllScheduled, "run_all_scheduled"),
-            (RunAllRetry, "run_all_retry"),
-            (RunAllArchived, "run_all_archived"),
-            (RunAllAggregating, "run_all_aggregating"),
-            (RunAllAggregating, "run_all_aggregating"),
-            (ArchiveAllPending, "archive_all_pending"),
-            (ArchiveAllScheduled, "archive_all_scheduled"),
-            (ArchiveAllRetry, "archive_all_retry"),
-            (ArchiveAllAggregating, "archive_all_aggregating"),
-            (DeleteAllPending, "delete_all_pending"),
-            (DeleteAllScheduled, "delete_all_scheduled"),
-            (DeleteAllRetry, "delete_all_retry"),
-            (DeleteAllArchived, "delete_all_archived"),
-            (DeleteAllCompleted, "delete_all_completed"),
-            (DeleteAllAggregating, "delete_all_aggregating"),
-            (RemoveQueue, "remove_queue"),
-            (RemoveQueueForced, "remove_queue"),
-        ]
-    };
-
-    fn draw(rng: &mut Rng) -> Self {
-        Self::DRAWN[rng.usize(0..Self::DRAWN.len())].0
-    }
-
-    /// As the Go program calls it.
-    pub(crate) fn operation(self) -> &'static str {
-        let known = Self::DRAWN.iter().find(|(action, _)| *action == self);
-        known.map_or("", |(_, name)| name)
-    }
+    ShowEntries {
+        scheduler: u8,
+        entries: Vec<u8>,
+        who: Who,
+    },
+    HideEntries {
+        scheduler: u8,
+        who: Who,
+    },
+    RecordEvent {
+        entry: u8,
+        who: Who,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -263,7 +208,7 @@ fn op(rng: &mut Rng, style: Style) -> Op {
     let queue = if style.is_crowded { 0 } else { rng.u8(0..2) };
     let choice = match rng.u8(0..10) {
         0..=4 if style.is_crowded => 10,
-        0 if style.is_mixed => 99,
+        0 => 100,
         _ => rng.u8(0..100),
     };
     match choice {
@@ -311,7 +256,8 @@ fn op(rng: &mut Rng, style: Style) -> Op {
             },
             who,
         },
-        85 => Op::Reconcile { queue },
+        85 if rng.bool() => Op::Reconcile { queue },
+        85 => Op::Look { queue },
         86..=87 => Op::Merge {
             pick: rng.u16(..),
             task: new_task(rng, style, queue),
@@ -335,12 +281,31 @@ fn op(rng: &mut Rng, style: Style) -> Op {
             who,
         },
         98 => Op::Look { queue },
-        _ if !style.is_mixed => Op::Look { queue },
+        99 => schedule(rng, who),
         _ => Op::Inspect {
             action: Action::draw(rng),
             queue,
             group: rng.u8(0..2),
-            id: rng.u8(0..10),
+            id: rng.u8(..),
+            who,
+        },
+    }
+}
+
+fn schedule(rng: &mut Rng, who: Who) -> Op {
+    match rng.u8(0..4) {
+        0 => Op::HideEntries {
+            scheduler: rng.u8(0..2),
+            who,
+        },
+        1 => Op::RecordEvent {
+            entry: rng.u8(0..3),
+            who,
+        },
+        _ => Op::ShowEntries {
+            scheduler: rng.u8(0..2),
+            entries: (0..rng.u8(0..4)).collect(),
+            who,
         },
     }
 }

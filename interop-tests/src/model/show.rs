@@ -3,16 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use asynq_core::broker::{Inspect as _, Page, Presence as _, ServerId, ServerInfo, WorkerInfo};
-use asynq_core::{QueueInfo, QueueName, TaskInfo, TaskState};
+use asynq_core::broker::{Inspect as _, Operate as _, Page, Presence as _, ServerId, ServerInfo, WorkerInfo};
+use asynq_core::{GroupName, Inspector, QueueInfo, QueueName, Search, TaskInfo, TaskState};
+
 use serde_json::{Value, json};
 
-use super::op::{Action, Who};
+use super::filters::Sieve;
+use super::inspect::list_of;
+use super::op::Who;
 use super::world::{Step, Stop, World, group_name, queue_name, same};
 use crate::differences::Difference;
 use crate::{hex, message};
 
 const TTL: Duration = Duration::from_secs(10);
+/// More tasks than there ever are.
+const MANY: usize = 1000;
 
 impl World<'_> {
     pub(super) async fn announce(&mut self, server: u8, workers: &[u16], who: Who) -> Step {
@@ -82,7 +87,8 @@ impl World<'_> {
     /// on both sides.
     pub(super) async fn look(&mut self, queue: u8) -> Step {
         self.look_at_servers().await?;
-        self.look_at_queue(queue).await
+        self.look_at_schedules().await?;
+        self.look_at_queue(&queue_name(queue)).await
     }
 
     async fn look_at_servers(&mut self) -> Step {
@@ -116,63 +122,98 @@ impl World<'_> {
         same("servers", &by_go[0], &ours)
     }
 
-    async fn look_at_queue(&mut self, queue: u8) -> Step {
-        let queue = queue_name(queue);
+    async fn look_at_queue(&mut self, queue: &QueueName) -> Step {
+        let go = self.must(0, "queues", |request| request)?;
+        let mut go: Vec<String> = serde_json::from_value(go).unwrap_or_default();
+        go.sort_unstable();
+        let ours = self.broker.queues().await?;
+        same("queues", go, ours.iter().map(QueueName::to_string).collect())?;
         let go = self.ask(0, "queue_info", |request| request.with("queue", queue.as_str()))?;
-        let ours = self.broker.queue_info(&queue).await?;
-        match (go, ours) {
+        let ours = self.broker.queue_info(queue).await?;
+        match (&go, &ours) {
             (Err(error), None) if error.kind == "queue_not_found" => return Ok(()),
-            (Ok(go), Some(ours)) => same("queue info", shown_of_go(&go), shown_of_ours(&ours))?,
+            (Ok(go), Some(ours)) => same("queue info", shown_of_go(go), shown_of_ours(ours))?,
             (go, ours) => return Err(Stop::Differs(format!("queue info: Go {go:?}, ours {ours:?}"))),
         }
+        let memory = go.map_or(0, |info| info["MemoryUsage"].as_u64().unwrap_or_default());
+        self.look_at_memory(queue, memory).await?;
+        self.look_at_history(queue).await?;
+        self.look_at_groups(queue).await?;
         for state in TaskState::ALL {
-            self.look_at_tasks(&queue, state).await?;
+            let groups: &[u8] = if state == TaskState::Aggregating {
+                &[0, 1]
+            } else {
+                &[0]
+            };
+            for group in groups {
+                self.look_at_tasks(queue, state, &group_name(*group)).await?;
+            }
         }
         Ok(())
     }
 
-    /// Go's inspector on both databases: it copes with what ours has stored, and ours with what it leaves.
-    pub(super) fn inspect(&mut self, action: Action, queue: u8, group: u8, id: u8) -> Step {
-        let (queue, group) = (queue_name(queue), group_name(group));
-        let mut answers = Vec::new();
-        for side in [0, 1] {
-            let answer = self.ask(side, action.operation(), |request| {
-                request
-                    .with("queue", queue.as_str())
-                    .with("group", group.as_str())
-                    .with("id", format!("id:{id}"))
-                    .with("data", hex::encode(b"updated"))
-                    .with("force", action == Action::RemoveQueueForced)
-            })?;
-            answers.push(answer);
+    /// An estimate, and ours stores more fields.
+    async fn look_at_memory(&mut self, queue: &QueueName, go: u64) -> Step {
+        let ours = self.broker.memory_usage(queue).await?;
+        if go / 2 <= ours && ours <= go * 2 {
+            return Ok(());
         }
-        if matches!(action, Action::RemoveQueue | Action::RemoveQueueForced) {
-            self.forget()?;
-        }
-        same("inspector", &answers[0], &answers[1])
+        Err(Stop::Differs(format!("memory usage: Go {go}, ours {ours}")))
     }
 
-    async fn look_at_tasks(&mut self, queue: &QueueName, state: TaskState) -> Step {
-        let group = group_name(0);
-        let go = self.must(0, &format!("list_{state}"), |request| {
-            request
-                .with("queue", queue.as_str())
-                .with("group", group.as_str())
-                .with("size", 1000)
+    async fn look_at_history(&mut self, queue: &QueueName) -> Step {
+        let go = self.must(0, "history", |request| {
+            request.with("queue", queue.as_str()).with("size", 3)
         })?;
+        let ours = self.broker.history(queue, 3).await?;
+        let ours: Vec<Value> = ours
+            .iter()
+            .map(|day| json!([day.day.unix_seconds(), day.processed, day.failed]))
+            .collect();
+        same("history", go, Value::Array(ours))
+    }
+
+    async fn look_at_groups(&mut self, queue: &QueueName) -> Step {
+        let go = self.must(0, "group_stats", |request| request.with("queue", queue.as_str()))?;
+        let mut by_go: Vec<(String, u64)> = Vec::new();
+        for group in go.as_array().into_iter().flatten() {
+            let name = group["Group"].as_str().unwrap_or_default();
+            by_go.push((name.to_owned(), group["Size"].as_u64().unwrap_or_default()));
+        }
+        by_go.sort_unstable();
+        let ours = self.broker.group_sizes(queue).await?;
+        let ours = ours.iter().map(|group| (group.group.to_string(), group.size));
+        same("groups", by_go, ours.collect())
+    }
+
+    /// The whole list, a page of it, the same by cursor, and each task by itself.
+    async fn look_at_tasks(&mut self, queue: &QueueName, state: TaskState, group: &GroupName) -> Step {
         let ours = self
             .broker
-            .tasks(queue, state, Some(&group), Page::first(1000))
+            .tasks(queue, state, Some(group), Page::first(MANY))
             .await?;
-        let mut by_go: Vec<Value> = go.as_array().into_iter().flatten().map(cut_next).collect();
-        let mut by_ours: Vec<Value> = ours.iter().map(info_json).map(|info| cut_next(&info)).collect();
+        let by_go = self.listed_by_go(queue, state, group, [MANY, 0])?;
+        let by_ours: Vec<Value> = ours.iter().map(|info| cut_next(&info_json(info))).collect();
         if by_go != by_ours && matches!(state, TaskState::Scheduled | TaskState::Retry) {
             // Within a second Go lists by id alone.
-            by_go.sort_by_key(second_and_id);
-            by_ours.sort_by_key(second_and_id);
+            let sorted = |tasks: &[Value]| {
+                let mut tasks = tasks.to_vec();
+                tasks.sort_by_key(second_and_id);
+                tasks
+            };
+            same(&format!("{state} tasks"), sorted(&by_go), sorted(&by_ours))?;
             self.met(Difference::OrderWithinSecond);
+        } else {
+            same(&format!("{state} tasks"), &by_go, &by_ours)?;
+            let page = self.listed_by_go(queue, state, group, [2, 1])?;
+            let ours = self
+                .broker
+                .tasks(queue, state, Some(group), Page { offset: 2, limit: 2 })
+                .await?;
+            let ours = ours.iter().map(|info| cut_next(&info_json(info))).collect();
+            same("a page", page, ours)?;
         }
-        same(&format!("{state} tasks"), by_go, by_ours)?;
+        self.search(queue, state, group, by_ours).await?;
         for task in ours {
             let go = self.must(0, "task_info", |request| {
                 request
@@ -185,6 +226,53 @@ impl World<'_> {
         }
         Ok(())
     }
+
+    fn listed_by_go(
+        &mut self,
+        queue: &QueueName,
+        state: TaskState,
+        group: &GroupName,
+        [size, page]: [usize; 2],
+    ) -> Result<Vec<Value>, Stop> {
+        let listed = self.must(0, &format!("list_{state}"), |request| {
+            request
+                .with("queue", queue.as_str())
+                .with("group", group.as_str())
+                .with("size", size)
+                .with("page", page)
+        })?;
+        Ok(listed.as_array().into_iter().flatten().map(cut_next).collect())
+    }
+
+    /// By cursor, the tasks come in the order of the list: all of them, and those that pass a filter.
+    async fn search(
+        &mut self,
+        queue: &QueueName,
+        state: TaskState,
+        group: &GroupName,
+        listed: Vec<Value>,
+    ) -> Step {
+        let inspector = Inspector::new(self.broker.clone());
+        let search = || inspector.search(queue, list_of(state, group)).page_size(2);
+        same("search", &listed, &found(search()).await?)?;
+        for number in 0..Sieve::COUNT {
+            let sieve = Sieve::number(number);
+            let mut expected = listed.clone();
+            expected.retain(|task| sieve.passes(&message::from_json(&task["message"])));
+            let what = format!("search for {:?}", sieve.filter);
+            same(&what, expected, found(search().matching(sieve.filter)).await?)?;
+        }
+        Ok(())
+    }
+}
+
+async fn found(mut search: Search) -> Result<Vec<Value>, Stop> {
+    let mut found = Vec::new();
+    while let Some(page) = search.next().await {
+        let page = page.map_err(|error| Stop::Differs(format!("search: {error}")))?;
+        found.extend(page.iter().map(|info| cut_next(&info_json(info))));
+    }
+    Ok(found)
 }
 
 fn server_id(number: u8) -> ServerId {

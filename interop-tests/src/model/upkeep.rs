@@ -59,7 +59,7 @@ impl World<'_> {
 
     /// Puts the pending tasks of Go's side in the order of ours, if only tasks that are new there and came in the same
     /// second differ in their order, and those of ours are in the order of their exact times.
-    fn adopt_order(&mut self, queue: &QueueName) -> Step {
+    pub(super) fn adopt_order(&mut self, queue: &QueueName) -> Step {
         let key = format!("{}pending", prefix(queue));
         let go: Vec<String> = self.command(0, &["LRANGE", &key, "0", "-1"])?;
         let ours: Vec<String> = self.command(1, &["LRANGE", &key, "0", "-1"])?;
@@ -131,7 +131,7 @@ impl World<'_> {
     }
 
     /// Says whether there was one.
-    fn free_lock(&mut self, side: usize, queue: &QueueName, id: &str) -> Result<bool, Stop> {
+    pub(super) fn free_lock(&mut self, side: usize, queue: &QueueName, id: &str) -> Result<bool, Stop> {
         let key = format!("{}t:{id}", prefix(queue));
         let lock: Option<String> = self.command(side, &["HGET", &key, "unique_key"])?;
         let Some(lock) = lock else { return Ok(false) };

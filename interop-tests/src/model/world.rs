@@ -178,7 +178,18 @@ impl<'a> World<'a> {
                 queue,
                 group,
                 id,
-            } => self.inspect(*action, *queue, *group, *id)?,
+                who,
+            } => {
+                let target = self.target(*queue, *group, *id)?;
+                self.inspect(*action, &target, *who).await?;
+            }
+            Op::ShowEntries {
+                scheduler,
+                entries,
+                who,
+            } => self.show_entries(*scheduler, entries, *who).await?,
+            Op::HideEntries { scheduler, who } => self.hide_entries(*scheduler, *who).await?,
+            Op::RecordEvent { entry, who } => self.record_event(*entry, *who).await?,
         }
         self.compare()
     }
@@ -268,6 +279,18 @@ impl<'a> World<'a> {
         Ok(answer)
     }
 
+    /// A command whose last argument is bytes.
+    pub(super) fn command_with(&mut self, side: usize, words: &[&str], bytes: &[u8]) -> Step {
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]).arg(bytes);
+        redis::pipe()
+            .cmd("SELECT")
+            .arg(self.bench.databases[side])
+            .add_command(command)
+            .exec(&mut self.bench.redis)?;
+        Ok(())
+    }
+
     /// Goes on as another process: one that does not know which queues were published.
     pub(super) fn forget(&mut self) -> Step {
         self.broker = new_broker(self.bench, &self.clock)?;
@@ -329,7 +352,10 @@ fn name(op: &Op) -> &'static str {
         Op::Withdraw { .. } => "withdraw",
         Op::Look { .. } => "look",
         Op::Reconcile { .. } => "reconcile",
-        Op::Inspect { action, .. } => action.operation(),
+        Op::Inspect { action, .. } => action.name(),
+        Op::ShowEntries { .. } => "show entries",
+        Op::HideEntries { .. } => "hide entries",
+        Op::RecordEvent { .. } => "record event",
     }
 }
 

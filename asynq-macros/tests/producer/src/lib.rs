@@ -11,6 +11,11 @@ pub struct Welcome {
     pub username: String,
 }
 
+/// What the clock enqueues, by a scheduler elsewhere.
+#[derive(Debug, Serialize, Deserialize, Task)]
+#[task(name = "report:nightly", cron = "0 3 * * *", tz = "Europe/Paris")]
+pub struct NightlyReport;
+
 /// Code that enqueues.
 ///
 /// # Errors
@@ -27,7 +32,7 @@ pub async fn sign_up(client: &Client, username: &str) -> Result<(), EnqueueError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use asynq_core::{Inspect, MemoryBroker, Page, QueueName, TaskState};
+    use asynq_core::{Inspect, MemoryBroker, Page, Periodic, QueueName, TaskState};
 
     #[tokio::test]
     async fn options_of_the_type_and_of_the_call_are_stored() {
@@ -44,6 +49,15 @@ mod tests {
         assert_eq!(&*message.task_type, "email:welcome");
         assert_eq!(message.max_retry, 7);
         assert_eq!(message.timeout.map(|timeout| timeout.as_secs()), Some(30));
+    }
+
+    #[test]
+    fn a_schedule_needs_no_server() {
+        let schedule = NightlyReport::schedule();
+
+        assert_eq!(schedule.cron(), "0 3 * * *");
+        assert_eq!(schedule.zone_name(), Some("Europe/Paris"));
+        assert!(NightlyReport::periodic().is_some() && Welcome::periodic().is_none());
     }
 
     #[test]

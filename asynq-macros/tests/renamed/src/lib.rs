@@ -117,6 +117,37 @@ async fn tidy() -> Outcome {
     Outcome::done()
 }
 
+/// A payload that the clock enqueues.
+#[derive(Debug, Serialize, Deserialize, Task)]
+#[task(name = "report:nightly", cron = "0 3 * * *", tz = "Europe/Paris", missed = "run_all(3)", crate = queue)]
+pub struct NightlyReport;
+
+/// Writes a report.
+#[task(crate = crate::facade::tasks, collect = COLLECTED)]
+pub async fn nightly_report(report: NightlyReport) {
+    println!("{report:?}");
+}
+
+/// A payload with values, which the clock leaves as they are by default.
+#[derive(Debug, Default, Serialize, Deserialize, Task)]
+#[task(name = "cache:refresh", crate = queue)]
+pub struct Refresh {
+    /// How much.
+    pub all: bool,
+}
+
+/// Refreshes a cache. The handler says when.
+#[task(crate = queue, cron = "TZ=Asia/Tokyo @hourly", missed = queue::Missed::Skip, collect = COLLECTED)]
+pub async fn refresh(refresh: Refresh) {
+    println!("{refresh:?}");
+}
+
+/// Polls a feed. Its payload is made of its argument.
+#[task(name = "feed:poll", cron = "@every 90s", derive(Debug, Default), crate = queue, collect = COLLECTED)]
+pub async fn poll(url: String) {
+    println!("{url}");
+}
+
 /// Where the user's own items have the names of the standard library's.
 pub mod shadowed {
     #![allow(dead_code, clippy::module_name_repetitions, reason = "nobody needs these")]
@@ -135,12 +166,16 @@ pub mod shadowed {
     trait Sync {}
     trait Clone {}
     trait Configure {}
+    trait Default {}
+    trait Periodic {}
+    #[derive(Debug)]
+    struct Schedule;
     mod core {}
     mod std {}
     mod queue {}
 
     /// The only one that is meant.
-    #[::queue::task(name = "shadowed", queue = "q", max_retry = 1, crate = ::queue, concurrency = 1)]
+    #[::queue::task(name = "shadowed", queue = "q", max_retry = 1, crate = ::queue, concurrency = 1, cron = "@daily", tz = "Asia/Tokyo", derive(::core::default::Default))]
     pub async fn shadowed(n: u32, state: ::queue::State<super::Mailer>, text: ::std::string::String) {
         drop((n, state, text));
     }
@@ -194,6 +229,29 @@ mod tests {
         server.shutdown().await;
 
         assert_eq!(pixels, 14);
+        Ok(())
+    }
+
+    #[test]
+    fn schedules_of_a_renamed_crate_are_registered() -> Result<(), Box<dyn std::error::Error>> {
+        let broker = MemoryBroker::new();
+        let scheduler = Scheduler::new(broker);
+        let declared = handlers(queue::Handlers::new()).collected(&COLLECTED).schedules();
+        scheduler.register_all(&declared)?;
+
+        let mut shown: Vec<_> = scheduler
+            .entries_shown()
+            .into_iter()
+            .map(|entry| (entry.id, entry.spec))
+            .collect();
+        shown.sort();
+        let expected = [
+            ("cache:refresh", "TZ=Asia/Tokyo @hourly"),
+            ("feed:poll", "@every 90s"),
+            ("report:nightly", "0 3 * * *"),
+            ("shadowed", "@daily"),
+        ];
+        assert_eq!(shown, expected.map(|(id, spec)| (id.into(), spec.into())));
         Ok(())
     }
 }

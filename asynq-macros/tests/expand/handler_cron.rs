@@ -1,0 +1,4 @@
+#[task(cron = "@every 90s")]
+async fn tidy(tidy: Tidy) {
+    tidy.up().await
+}

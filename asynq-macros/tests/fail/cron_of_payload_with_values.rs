@@ -1,0 +1,10 @@
+use asynq_server::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Task)]
+#[task(name = "report:nightly", cron = "0 3 * * *")]
+struct NightlyReport {
+    format: String,
+}
+
+fn main() {}
