@@ -26,6 +26,8 @@ mod clock;
 mod codec;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod context;
+mod context_control;
 mod enqueued;
 mod error;
 pub mod go_json;
@@ -51,12 +53,11 @@ pub use broker::{
 pub use client::{Client, DEFAULT_MAX_PAYLOAD, answer_for, new_task};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp, TokioClock};
 pub use codec::{Codec, JsonCodec};
+pub use context::{CancelReason, Context, Extensions, HoldGuard, ResultError, ResultStore};
+pub use context_control::{ContextBuilder, ContextControl};
 pub use enqueued::{Enqueued, ResultWait, WaitError};
 pub use error::{BoxError, BrokerError, EnqueueError};
-pub use handler::{
-    CancelReason, Context, ContextBuilder, ContextControl, Extensions, Handler, HoldGuard, ResultError,
-    ResultStore, Typed, typed, with_retry_policy,
-};
+pub use handler::{Handler, Typed, typed, with_retry_policy};
 pub use inspector::{Bulk, DeleteQueue, InspectError, Inspector, Progress, Search};
 #[cfg(feature = "memory")]
 pub use memory::MemoryBroker;

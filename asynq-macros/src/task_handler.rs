@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{ReturnType, Type};
+use syn::{Ident, ReturnType, Type};
 
 use crate::function::Role;
 use crate::handler::Handler;
@@ -135,20 +135,11 @@ impl Handler {
             }
         });
         let call = quote!(Self::#ident(#(#arguments),*));
-        let returned = self.returned();
         let end = if self.is_blocking {
-            quote! {
-                #krate::__private::run_blocking(task.context, move || {
-                    let returned = #call;
-                    #returned
-                })
-                .await
-            }
+            let outcome = self.outcome_of(&call);
+            quote!(#krate::__private::run_blocking(task.context, move || { #outcome }).await)
         } else {
-            quote! {
-                let returned = #call.await;
-                #returned
-            }
+            self.outcome_of(&quote!(#call.await))
         };
         quote! {
             let #payload = match #krate::__private::decode::<Self, __AppState>(task) {
@@ -161,19 +152,23 @@ impl Handler {
     }
 
     /// Makes an outcome of what the function returned. Which trait does it depends on the type, see `__private`.
-    fn returned(&self) -> TokenStream {
+    fn outcome_of(&self, call: &TokenStream) -> TokenStream {
         let krate = &self.krate;
         let span = match &self.function.sig.output {
             ReturnType::Default => self.function.sig.ident.span(),
             ReturnType::Type(_, ty) => ty.span(),
         };
-        // Only the call: an error of its type points at what the function returns.
-        let call = quote_spanned!(span=> (&&&#krate::__private::Returned::of(&returned)).outcome(returned));
+        // Only this call: an error of its type points at what the function returns. The variable is of the same place, since
+        // in a macro of the user's those of two places can be two.
+        let returned = Ident::new("returned", span);
+        let outcome =
+            quote_spanned!(span=> (&&&#krate::__private::Returned::of(&#returned)).outcome(#returned));
         quote! {
+            let #returned = #call;
             {
                 #[allow(unused_imports)]
                 use #krate::__private::{ReturnedJson as _, ReturnedOther as _, ReturnedOutcome as _};
-                #call
+                #outcome
             }
         }
     }

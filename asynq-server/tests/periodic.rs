@@ -174,6 +174,22 @@ fn a_schedule_tells_all_that_was_said() {
     assert!(Resize::periodic().is_none());
 }
 
+macro_rules! handler_at {
+    ($function:ident, $type:literal, $spec:literal) => {
+        #[task(name = $type, cron = $spec, tz = "Asia/Tokyo")]
+        async fn $function() {}
+    };
+}
+
+handler_at!(wake_up, "wake:up", "0 7 * * mon-fri");
+
+#[test]
+fn a_handler_and_its_spec_may_be_written_by_a_macro() {
+    let schedules = tasks![wake_up](asynq_server::Handlers::<()>::new()).schedules();
+
+    assert_eq!(schedules[0].cron(), "0 7 * * mon-fri");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_tick_that_was_missed_is_made_up_for_as_the_task_says() {
     let (broker, log, server) = program();

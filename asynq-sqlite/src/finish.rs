@@ -253,9 +253,11 @@ async fn release_lock(
     }
 }
 
+// A task that ran by itself waits by itself: once it is due it would join its group.
 const MOVE_ON: &str = concat!(
     "UPDATE asynq_tasks
     SET state = ?5, at = ?6, place = ?7, since = ?8,
+        group_name = iif(?5 = 'scheduled', NULL, group_name),
         retried = min(retried + ?9, 4294967295),
         last_error = coalesce(?10, last_error), last_failed_at = coalesce(?11, last_failed_at),
         lost = CASE WHEN ?12 THEN min(lost + 1, 4294967295) ELSE 0 END",

@@ -73,9 +73,9 @@ impl Writer {
         readers: Arc<Readers>,
     ) -> Result<Self, BrokerError> {
         let mut reserve = Reserve::of(&config.path);
-        let connection = match open(&config).await {
+        let connection = match open_patiently(&config).await {
             // The log must be made first.
-            Err(BrokerError::Full { .. }) if reserve.release() => open(&config).await,
+            Err(BrokerError::Full { .. }) if reserve.release() => open_patiently(&config).await,
             opened => opened,
         }?;
         let (jobs, receiver) = mpsc::channel(WAITING);
@@ -284,7 +284,7 @@ impl Turns {
             if Instant::now() >= deadline {
                 return Err(begun);
             }
-            std::thread::sleep(Duration::from_micros(fastrand::u64(500..2500)));
+            std::thread::sleep(random_pause());
         }
     }
 
@@ -346,6 +346,27 @@ async fn connect(config: &Config) -> Result<SqliteConnection, sqlx::Error> {
     let mut connection = config.write_options().connect().await?;
     connection.execute("PRAGMA busy_timeout = 0").await?;
     Ok(connection)
+}
+
+/// Connects for the first time, and waits for a lock up to the busy timeout.
+///
+/// SQLite does that itself but for one case: to switch a file to the log it reads, and then it fails at once while
+/// somebody writes.
+async fn open_patiently(config: &Config) -> Result<SqliteConnection, BrokerError> {
+    let deadline = Instant::now() + config.busy_timeout;
+    loop {
+        match open(config).await {
+            Err(BrokerError::Unavailable { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(random_pause()).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// So that two who wait do not meet again.
+fn random_pause() -> Duration {
+    Duration::from_micros(fastrand::u64(500..2500))
 }
 
 /// Connects for the first time, when what is wrong is worth another word.

@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use asynq_core::broker::{Claim, Extension, Finish, Finished, Leased, Settlement};
+use asynq_core::broker::{Claim, EntryKey, Extension, Finish, Finished, Leased, Settlement, TickReceipt};
 use asynq_core::{
-    BrokerError, Client, Dequeue, Enqueue, EnqueueError, Inspect, Maintain, QueueName, RawTask,
+    BrokerError, Client, DEFAULT_MAX_PAYLOAD, Dequeue, Enqueue, EnqueueError, Inspect, Maintain, QueueName,
+    RawTask, ScheduleStore, TaskOptions, Timestamp, new_task,
 };
 use asynq_sqlite::SqliteBroker;
 use asynq_sqlite::sqlx::{self, ConnectOptions, Row};
@@ -260,6 +261,30 @@ async fn new_tasks_are_refused_in_all_processes_until_there_is_room() {
     goes_on(&full.broker).await;
     goes_on(&other_process).await;
     assert!(full.disk.reserve().exists());
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_neither_tick_nor_task_until_there_is_room() {
+    let Some(full) = FullDisk::new("16m", 50, 300).await else {
+        return;
+    };
+    full.work(300).await;
+    let broker = &full.broker;
+    let entry = EntryKey {
+        queue: queue(),
+        id: "e".to_owned(),
+    };
+    let (before, tick) = (Timestamp::from_unix_seconds(1), Timestamp::from_unix_seconds(2));
+    let task = new_task(RawTask::new("t", ""), TaskOptions::new(), DEFAULT_MAX_PAYLOAD).unwrap();
+
+    assert_full(&broker.enqueue_tick(&entry, tick, &task).await.unwrap_err());
+    let last = broker.last_tick(&entry, before).await;
+    assert_eq!(last.expect("schedulers go on"), before);
+
+    full.disk.remount("size=32m");
+    goes_on(broker).await;
+    let receipt = broker.enqueue_tick(&entry, tick, &task).await.unwrap();
+    assert!(matches!(receipt, TickReceipt::Taken(_)), "{receipt:?}");
 }
 
 /// As after a restart of the machine: SQLite has to make its log first.

@@ -166,6 +166,40 @@ async fn a_file_may_be_locked_for_a_minute() {
     live_through_a_lock(Duration::from_secs(60), Duration::from_secs(5)).await;
 }
 
+/// SQLite itself does not wait here: to switch to the log it already reads, and then it fails at once. Two processes that
+/// make the same file meet that way.
+#[tokio::test]
+async fn a_lock_on_a_file_that_has_no_log_yet_is_waited_for() {
+    let path = support::dir_of_this_test().join("app.db");
+    let mut other = connect(&path).await;
+    other.execute("CREATE TABLE mine (n INTEGER)").await.unwrap();
+    let mut lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    lock.execute("INSERT INTO mine VALUES (1)").await.unwrap();
+
+    let (opened, ()) = tokio::join!(SqliteBroker::open(&path), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        lock.rollback().await.unwrap();
+    });
+
+    enqueue(&opened.unwrap(), vec![1]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_stays_locked_is_not_opened() {
+    let path = support::dir_of_this_test().join("app.db");
+    let mut other = connect(&path).await;
+    other.execute("CREATE TABLE mine (n INTEGER)").await.unwrap();
+    let _lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let timeout = Duration::from_millis(100);
+
+    let begun = Instant::now();
+    let opened = SqliteBroker::builder(&path).busy_timeout(timeout).open().await;
+
+    let error = opened.unwrap_err();
+    assert!(begun.elapsed() >= timeout);
+    assert!(matches!(error, BrokerError::Unavailable { .. }), "{error:?}");
+}
+
 #[tokio::test]
 async fn a_short_lock_is_waited_for() {
     let path = support::dir_of_this_test().join("tasks.db");

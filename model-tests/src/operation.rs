@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use asynq_core::broker::{Receipt, Settlement};
-use asynq_core::{TaskState, Timestamp};
+use asynq_core::broker::{Applied, Receipt, Settlement};
+use asynq_core::{Action, TaskState, Timestamp};
 use proptest::prelude::*;
 
 pub(crate) const START: Timestamp = Timestamp::from_unix_micros(1_700_000_000_250_000);
@@ -73,6 +73,12 @@ pub enum Operation {
         queue: Option<usize>,
         id: u8,
     },
+    /// By an inspector.
+    Apply {
+        queue: usize,
+        action: Action,
+        ids: Vec<u8>,
+    },
     Advance(Duration),
 }
 
@@ -119,6 +125,7 @@ pub(crate) enum Answer {
     Sealed(Option<(Vec<String>, Timestamp)>),
     Merged(Option<Receipt>),
     Count(usize),
+    Applied(Vec<Applied>),
 }
 
 /// A task that was taken out.
@@ -198,6 +205,13 @@ fn settlement() -> impl Strategy<Value = Settlement> {
 pub(crate) fn any_operation() -> impl Strategy<Value = Operation> {
     let queue = || 0..QUEUES;
     let number = || 0_usize..1000;
+    let action = prop::sample::select(vec![
+        Action::Run,
+        Action::Run,
+        Action::Archive,
+        Action::Delete,
+        Action::Cancel,
+    ]);
     let order = prop::sample::select(vec![vec![0], vec![1], vec![0, 1], vec![1, 0]]);
     let time = prop::sample::select(vec![
         1,
@@ -230,6 +244,8 @@ pub(crate) fn any_operation() -> impl Strategy<Value = Operation> {
         1 => queue().prop_map(|queue| Operation::Pause { queue }),
         2 => queue().prop_map(|queue| Operation::Resume { queue }),
         1 => (prop::option::of(queue()), 0_u8..8).prop_map(|(queue, id)| Operation::Cancel { queue, id }),
+        5 => (queue(), action, prop::collection::vec(0_u8..8, 1..4))
+            .prop_map(|(queue, action, ids)| Operation::Apply { queue, action, ids }),
         10 => time.prop_map(|millis| Operation::Advance(Duration::from_millis(millis))),
     ]
 }

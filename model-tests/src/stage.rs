@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use asynq_core::{Broker, BrokerError, Clock, ManualClock, MemoryBroker};
+use asynq_core::{BrokerError, Clock, ManualClock, MemoryBroker};
 use asynq_redis::RedisBroker;
 use asynq_sqlite::SqliteBroker;
 use tokio::runtime::Runtime;
@@ -89,14 +89,8 @@ impl Stage {
 
 async fn sides(path: &Path, redis_url: &str) -> Result<[Side; 3], Stop> {
     let clock = || Arc::new(ManualClock::at(START));
-    let side = |name, broker, clock, ways, at_once| Side {
-        name,
-        system: System::new(broker, clock),
-        model: Model::new(ways),
-        at_once,
-    };
     let (memory_clock, sqlite_clock, redis_clock) = (clock(), clock(), clock());
-    let memory: Arc<dyn Broker> = Arc::new(MemoryBroker::with_clock(memory_clock.clone()));
+    let memory = MemoryBroker::with_clock(memory_clock.clone());
     let sqlite = SqliteBroker::builder(path)
         .clock(sqlite_clock.clone())
         .open()
@@ -105,12 +99,18 @@ async fn sides(path: &Path, redis_url: &str) -> Result<[Side; 3], Stop> {
         .clock(redis_clock.clone() as Arc<dyn Clock>)
         .connect()
         .await;
-    let sqlite = Arc::new(sqlite.map_err(|error| Stop::Broker("SQLite", error))?);
-    let redis = Arc::new(redis.map_err(|error| Stop::Broker("Redis", error))?);
+    let sqlite = sqlite.map_err(|error| Stop::Broker("SQLite", error))?;
+    let redis = redis.map_err(|error| Stop::Broker("Redis", error))?;
+    let side = |name, system, ways, at_once| Side {
+        name,
+        system,
+        model: Model::new(ways),
+        at_once,
+    };
     Ok([
-        side("memory", memory, memory_clock, Ways::Exact, 1),
-        side("SQLite", sqlite, sqlite_clock, Ways::Exact, 1),
-        side("Redis", redis, redis_clock, Ways::Redis, PIPELINED),
+        side("memory", System::new(memory, memory_clock), Ways::Exact, 1),
+        side("SQLite", System::new(sqlite, sqlite_clock), Ways::Exact, 1),
+        side("Redis", System::new(redis, redis_clock), Ways::Redis, PIPELINED),
     ])
 }
 

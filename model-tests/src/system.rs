@@ -8,8 +8,8 @@ use asynq_core::broker::{
     Settlement,
 };
 use asynq_core::{
-    Broker, BrokerError, Configure, DEFAULT_MAX_PAYLOAD, GroupName, IntoTask, ManualClock, QueueName,
-    RawTask, TaskId, new_task,
+    Broker, BrokerError, Configure, DEFAULT_MAX_PAYLOAD, GroupName, IntoTask, ManualClock, Operate,
+    QueueName, RawTask, TaskId, new_task,
 };
 
 use crate::operation::{Answer, LEASE, New, Operation, Taken};
@@ -17,6 +17,7 @@ use crate::operation::{Answer, LEASE, New, Operation, Taken};
 /// A broker, and what it has given so far.
 pub(crate) struct System {
     pub(crate) broker: Arc<dyn Broker>,
+    operate: Arc<dyn Operate>,
     clock: Arc<ManualClock>,
     /// All that were ever given: late holders are tried too.
     leases: Vec<Leased>,
@@ -56,8 +57,10 @@ fn task(new: &New) -> NewTask {
 }
 
 impl System {
-    pub(crate) fn new(broker: Arc<dyn Broker>, clock: Arc<ManualClock>) -> Self {
+    pub(crate) fn new(broker: impl Broker + Operate, clock: Arc<ManualClock>) -> Self {
+        let broker = Arc::new(broker);
         System {
+            operate: broker.clone(),
             broker,
             clock,
             leases: Vec::new(),
@@ -139,6 +142,11 @@ impl System {
                 let queue = queue.map(self::queue);
                 broker.cancel(queue.as_ref(), &self::id(*id)).await?;
                 Answer::Nothing
+            }
+            Operation::Apply { queue, action, ids } => {
+                let ids: Vec<TaskId> = ids.iter().map(|id| self::id(*id)).collect();
+                let queue = self::queue(*queue);
+                Answer::Applied(self.operate.apply_to(&queue, *action, &ids).await?)
             }
             Operation::Advance(time) => {
                 self.clock.advance(*time);

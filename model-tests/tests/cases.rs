@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use asynq_core::Action;
 use asynq_core::broker::Settlement;
 
 use asynq_model_tests::{New, Operation, replay};
@@ -101,5 +102,34 @@ fn a_lock_ends_by_the_moved_clock() {
         Operation::Enqueue(vec![unique(1)]),
         Operation::Advance(Duration::from_millis(1)),
         Operation::Enqueue(vec![unique(1), unique(2)]),
+    ]);
+}
+
+/// Memory and SQLite put it back in its group.
+#[test]
+fn a_task_of_a_group_that_was_run_by_hand_and_snoozed_is_run_by_itself() {
+    must_pass(&[
+        Operation::Enqueue(vec![New {
+            group: Some(0),
+            ..new(0)
+        }]),
+        Operation::Apply {
+            queue: 0,
+            action: Action::Run,
+            ids: vec![0],
+        },
+        Operation::Dequeue {
+            queues: vec![0],
+            max: 1,
+        },
+        Operation::Finish {
+            finishes: vec![(
+                0,
+                Settlement::Snooze {
+                    delay: Duration::ZERO,
+                },
+            )],
+        },
+        Operation::Forward { queue: 0 },
     ]);
 }

@@ -73,6 +73,7 @@ fn features() -> Result {
     };
     check("asynq-core", "")?;
     check("asynq-server", "")?;
+    check("asynq-server", "macros")?;
     check("asynq-server", "redis")?;
     check("asynq-server", "sqlite")?;
     check("asynq-scheduler", "")

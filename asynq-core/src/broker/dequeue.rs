@@ -148,7 +148,8 @@ pub enum Settlement {
         /// Whether it counts as a failure: one retry more used up, one more processed and failed.
         is_failure: bool,
     },
-    /// To be run again after a delay, as if it had been scheduled so. Nothing is counted.
+    /// To be run again after a delay, as if it had been scheduled so, by itself even if it came from a group. Nothing is
+    /// counted.
     Snooze {
         /// How long it waits.
         delay: Duration,

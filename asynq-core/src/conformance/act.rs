@@ -216,6 +216,25 @@ pub async fn a_task_in_a_sealed_set_is_left_alone(subject: &InspectorSubject) {
     assert_in_state(subject.delete("a").await, TaskState::Aggregating);
 }
 
+pub async fn a_task_of_a_group_that_was_run_by_itself_waits_by_itself(subject: &InspectorSubject) {
+    for settlement in [snooze(secs(5)), retry(secs(5))] {
+        subject.must_enqueue(task("a").group("g")).await;
+        subject.run("a").await.unwrap();
+        let leased = subject.take().await;
+        subject.settle(&leased, settlement.clone()).await;
+        subject.advance(secs(5));
+
+        assert_eq!(subject.forward().await, 1);
+
+        assert_eq!(
+            subject.state("a").await,
+            Some(TaskState::Pending),
+            "{settlement:?}"
+        );
+        subject.delete("a").await.unwrap();
+    }
+}
+
 pub async fn only_an_active_task_is_cancelled(subject: &InspectorSubject) {
     let leased = subject.enqueue_and_take(task("active")).await;
     subject.must_enqueue(task("pending")).await;

@@ -316,6 +316,7 @@ macro_rules! inspector_conformance {
                 deleting_releases_the_lock,
                 an_id_is_free_again_when_its_task_was_deleted,
                 a_task_in_a_sealed_set_is_left_alone,
+                a_task_of_a_group_that_was_run_by_itself_waits_by_itself,
                 only_an_active_task_is_cancelled,
                 a_missing_task_or_queue_is_named,
                 a_selection_is_answered_in_order,

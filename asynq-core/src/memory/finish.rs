@@ -54,6 +54,7 @@ impl Queue {
                 is_failure,
             } => self.retry(id, *delay, error, *is_failure, now),
             Settlement::Snooze { delay } => {
+                self.leave_group(id);
                 let slot = self.slot(now.saturating_add(*delay));
                 self.place(id, Place::Scheduled, slot);
             }
@@ -101,6 +102,15 @@ impl Queue {
         self.counters.count(now, true);
         let slot = self.slot(whole_second(now));
         self.place(id, Place::Archived, slot);
+    }
+
+    /// A task that ran by itself waits by itself: once it is due it would join its group.
+    fn leave_group(&mut self, id: &TaskId) {
+        if let Some(record) = self.tasks.get_mut(id)
+            && record.message.group.is_some()
+        {
+            message_mut(record).group = None;
+        }
     }
 
     fn note_error(&mut self, id: &TaskId, error: &str, now: Timestamp) {

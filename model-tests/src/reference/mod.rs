@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use asynq_core::broker::{Receipt, Settlement};
-use asynq_core::{TaskId, TaskState, Timestamp};
+use asynq_core::broker::{Applied, Receipt, Settlement};
+use asynq_core::{Action, TaskId, TaskState, Timestamp};
 
 use crate::operation::{Answer, New, Operation, START};
 use crate::ways::Ways;
@@ -174,6 +174,9 @@ impl Model {
             Operation::Pause { queue } => Answer::Yes(self.paused.insert(*queue)),
             Operation::Resume { queue } => Answer::Yes(self.paused.remove(queue)),
             Operation::Cancel { queue, id } => self.cancel(*queue, *id),
+            Operation::Apply { queue, action, ids } => {
+                Answer::Applied(ids.iter().map(|id| self.apply(*queue, *action, *id)).collect())
+            }
             Operation::Advance(time) => {
                 self.now = self.now.saturating_add(*time);
                 Answer::Nothing
@@ -314,6 +317,29 @@ impl Model {
             next_due,
             more: false,
         }
+    }
+
+    fn apply(&mut self, queue: usize, action: Action, id: u8) -> Applied {
+        let Some(task) = self.find(queue, id) else {
+            return Applied::NotFound;
+        };
+        let state = self.tasks[task].place.state();
+        if !action.is_for(state) {
+            return Applied::WrongState(state);
+        }
+        if matches!(self.tasks[task].place, Place::Set(_)) {
+            return Applied::BeingMerged;
+        }
+        match action {
+            Action::Run => self.put_pending(task),
+            Action::Archive => {
+                let second = Timestamp::from_unix_seconds(self.now.unix_seconds());
+                self.put(task, Place::Archived, second);
+            }
+            Action::Delete => self.delete(task),
+            Action::Cancel => drop(self.cancel(Some(queue), id)),
+        }
+        Applied::Done
     }
 
     fn purge(&mut self, queue: usize, limit: usize) -> Answer {

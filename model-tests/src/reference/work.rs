@@ -107,7 +107,10 @@ impl Model {
                     self.count(queue, true);
                 }
             }
-            Settlement::Snooze { delay } => self.put(number, Place::Scheduled, now.saturating_add(*delay)),
+            Settlement::Snooze { delay } => {
+                task.new.group = None;
+                self.put(number, Place::Scheduled, now.saturating_add(*delay));
+            }
             Settlement::Archive { .. } => {
                 self.put(number, Place::Archived, second);
                 self.count(queue, true);
