@@ -23,6 +23,8 @@ pub(super) enum Answer {
     Refused,
     /// Another task holds the lock.
     Duplicate,
+    /// Another task has the id.
+    IdTaken,
 }
 
 impl World<'_> {
@@ -38,7 +40,7 @@ impl World<'_> {
         }
     }
 
-    fn is_listed(&mut self, target: &Target) -> Result<bool, Stop> {
+    pub(super) fn is_listed(&mut self, target: &Target) -> Result<bool, Stop> {
         self.command(0, &["SISMEMBER", "asynq:queues", target.queue.as_str()])
     }
 
@@ -219,7 +221,7 @@ impl World<'_> {
         Ok(Answer::Done)
     }
 
-    fn may_change(&mut self, target: &Target, state: &str) -> Result<bool, Stop> {
+    pub(super) fn may_change(&mut self, target: &Target, state: &str) -> Result<bool, Stop> {
         if state != "aggregating" {
             return Ok(!matches!(state, "active" | "completed"));
         }
@@ -231,7 +233,7 @@ impl World<'_> {
     }
 
     /// The lock goes along if the task holds it. False if another task holds the one it would become.
-    fn exchange_lock(&mut self, id: &str, old: &str, new: &str) -> Result<bool, Stop> {
+    pub(super) fn exchange_lock(&mut self, id: &str, old: &str, new: &str) -> Result<bool, Stop> {
         let holder: Option<String> = self.command(0, &["GET", old])?;
         if old == new || holder.as_deref() != Some(id) {
             return Ok(true);

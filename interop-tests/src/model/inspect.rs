@@ -176,13 +176,14 @@ fn done_to(result: Result<Progress, InspectError>) -> Result<Answer, InspectErro
     result.map(|progress| Answer::DoneTo(progress.done))
 }
 
-fn our_answer_of(error: &InspectError) -> Result<Answer, Stop> {
+pub(super) fn our_answer_of(error: &InspectError) -> Result<Answer, Stop> {
     match error {
         InspectError::QueueNotFound { .. } => Ok(Answer::NoQueue),
         InspectError::TaskNotFound { .. } => Ok(Answer::NoTask),
         InspectError::QueueNotEmpty { .. } => Ok(Answer::NotEmpty),
         InspectError::WrongState { .. } => Ok(Answer::Refused),
         InspectError::Duplicate { .. } => Ok(Answer::Duplicate),
+        InspectError::IdTaken { .. } => Ok(Answer::IdTaken),
         other => Err(Stop::Differs(format!("our inspector failed: {other}"))),
     }
 }

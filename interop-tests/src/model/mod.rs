@@ -1,6 +1,7 @@
 //! Random sequences of operations, by Go and by ours, with equal results.
 
 mod action;
+mod change;
 mod compare;
 mod enqueue;
 mod expected;
@@ -183,8 +184,8 @@ fn run_once(bench: &mut Bench, ops: &[Op]) -> Result<(), Stop> {
 
 fn is_by_go(op: &Op) -> bool {
     use Op::{
-        Advance, Announce, Dequeue, Enqueue, Extend, Finish, FinishLate, Forward, HideEntries, Inspect,
-        LocksEnd, Look, Merge, Pause, Purge, Reclaim, Reconcile, RecordEvent, Recover, Resume, Seal,
+        Advance, Announce, Change, Dequeue, Enqueue, Extend, Finish, FinishLate, Forward, HideEntries,
+        Inspect, LocksEnd, Look, Merge, Pause, Purge, Reclaim, Reconcile, RecordEvent, Recover, Resume, Seal,
         ShowEntries, Withdraw, WriteResult,
     };
     match op {
@@ -205,6 +206,7 @@ fn is_by_go(op: &Op) -> bool {
         | HideEntries { who, .. }
         | RecordEvent { who, .. } => *who == Who::Go,
         Advance { .. }
+        | Change { .. }
         | FinishLate { .. }
         | WriteResult { .. }
         | Recover { .. }

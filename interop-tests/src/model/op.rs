@@ -116,6 +116,12 @@ pub(crate) enum Op {
         #[serde(default = "go")]
         who: Who,
     },
+    /// Ours changes a task that waits.
+    Change {
+        queue: u8,
+        id: u8,
+        place: NewPlace,
+    },
     ShowEntries {
         scheduler: u8,
         entries: Vec<u8>,
@@ -146,6 +152,15 @@ pub(crate) struct NewTask {
     pub(crate) group: Option<u8>,
     /// Microseconds from now.
     pub(crate) at: Option<i64>,
+}
+
+/// What of a task is changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct NewPlace {
+    /// Seconds from now.
+    pub(crate) at: Option<i64>,
+    pub(crate) max_retry: Option<u8>,
+    pub(crate) queue: Option<u8>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -280,7 +295,16 @@ fn op(rng: &mut Rng, style: Style) -> Op {
             server: rng.u8(0..2),
             who,
         },
-        98 => Op::Look { queue },
+        98 if rng.bool() => Op::Look { queue },
+        98 => Op::Change {
+            queue,
+            id: rng.u8(..),
+            place: NewPlace {
+                at: rng.bool().then(|| [-5, 0, 2, 30, 100][rng.usize(0..5)]),
+                max_retry: rng.bool().then(|| rng.u8(0..4)),
+                queue: rng.bool().then(|| rng.u8(0..2)),
+            },
+        },
         99 => schedule(rng, who),
         _ => Op::Inspect {
             action: Action::draw(rng),

@@ -180,6 +180,10 @@ impl<'a> World<'a> {
                 let target = self.target(*queue, *group, *id)?;
                 self.inspect(*action, &target, *who).await?;
             }
+            Op::Change { queue, id, place } => {
+                let target = self.target(*queue, 0, *id)?;
+                self.change(&target, place).await?;
+            }
             Op::ShowEntries {
                 scheduler,
                 entries,
@@ -350,6 +354,7 @@ fn name(op: &Op) -> &'static str {
         Op::Look { .. } => "look",
         Op::Reconcile { .. } => "reconcile",
         Op::Inspect { action, .. } => action.name(),
+        Op::Change { .. } => "change",
         Op::ShowEntries { .. } => "show entries",
         Op::HideEntries { .. } => "hide entries",
         Op::RecordEvent { .. } => "record event",

@@ -333,6 +333,7 @@ impl Model {
         match action {
             Action::Run => self.put_pending(task),
             Action::Archive => {
+                self.tasks[task].lost = 0;
                 let second = Timestamp::from_unix_seconds(self.now.unix_seconds());
                 self.put(task, Place::Archived, second);
             }
