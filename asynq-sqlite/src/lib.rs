@@ -7,14 +7,16 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let path = std::env::temp_dir().join(format!("asynq-doc-{}.db", std::process::id()));
+//! # let dir = std::env::temp_dir().join(format!("asynq-doc-lib-{}", std::process::id()));
+//! # std::fs::create_dir_all(&dir)?;
+//! # let path = dir.join("tasks.db");
 //! let broker = SqliteBroker::open(&path).await?; // or SqliteBroker::open("sqlite://tasks.db?durability=full")
 //! Client::new(broker.clone()).enqueue(RawTask::new("image:resize", "cat.png")).await?;
 //!
 //! let info = broker.queue_info(&QueueName::default_queue()).await?.ok_or("no queue")?;
 //! assert_eq!(info.pending, 1);
 //! # drop(broker);
-//! # std::fs::remove_file(&path)?;
+//! # std::fs::remove_dir_all(&dir)?;
 //! # Ok(())
 //! # }
 //! ```
