@@ -84,7 +84,8 @@ impl fmt::Display for SpecError {
             }
             SpecErrorKind::FieldCount { found } => write!(
                 f,
-                "{found} fields in {part:?}; expected five: minute hour day-of-month month day-of-week"
+                "{found} {} in {part:?}; expected five: minute hour day-of-month month day-of-week",
+                if *found == 1 { "field" } else { "fields" }
             ),
             SpecErrorKind::Field {
                 field,

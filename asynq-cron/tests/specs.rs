@@ -99,6 +99,11 @@ fn an_error_points_at_what_is_wrong_and_says_what_is_allowed() {
             "@every \"10\": has no unit (ns, us, ms, s, m or h); expected a duration such as 1h30m or 10s",
         ),
         (
+            "hourly",
+            "hourly",
+            "1 field in \"hourly\"; expected five: minute hour day-of-month month day-of-week",
+        ),
+        (
             "* * * *",
             "* * * *",
             "4 fields in \"* * * *\"; expected five: minute hour day-of-month month day-of-week",
