@@ -15,7 +15,6 @@
 -- gives for a task.
 
 local now = now_micros(ARGV[1])
-local CODES = {pending = 1, scheduled = 2, aggregating = 3}
 
 local err = first_wrong_type('LLEN', KEYS[1], 'ZCARD', KEYS[2], 'SCARD', KEYS[3], 'GET', KEYS[4])
 if err then
@@ -27,38 +26,12 @@ if last and tonumber(last) and tonumber(last) >= tonumber(ARGV[2]) then
   return {0, last}
 end
 
-local task = {id = ARGV[4], message = ARGV[5], group = ARGV[8], task_key = KEYS[5]}
-local next_key = 6
-if ARGV[7] ~= '' then
-  task.lock_key = KEYS[next_key]
-  next_key = next_key + 1
-end
-if task.group ~= '' then
-  task.group_key = KEYS[next_key]
-  err = wrong_type('ZCARD', task.group_key)
-  if err then
-    return redis.error_reply(err)
-  end
-end
-task.state, task.due = place(ARGV[6], task.group, now)
-
-local function answer(code, detail)
-  redis.call('SET', KEYS[4], ARGV[2], 'EX', ARGV[3])
-  return {1, whole(now), code, detail}
+local task = read_task(4, 5, now)
+err = wrong_group(task)
+if err then
+  return redis.error_reply(err)
 end
 
-local is_taken, state = existing(task.task_key)
-if is_taken then
-  return answer(0, state)
-end
-if task.lock_key then
-  local holder = lock_holder(task.lock_key, task.id, tonumber(ARGV[7]) + task.due - now)
-  if holder then
-    return answer(-1, holder)
-  end
-end
-store({scheduled = KEYS[2], groups = KEYS[3]}, task, now)
-if task.state == 'pending' then
-  redis.call('LPUSH', KEYS[1], task.id)
-end
-return answer(CODES[task.state], task.state == 'scheduled' and whole(task.due) or '')
+local code, detail = insert({pending = KEYS[1], scheduled = KEYS[2], groups = KEYS[3]}, task, now)
+redis.call('SET', KEYS[4], ARGV[2], 'EX', ARGV[3])
+return {1, whole(now), code, detail}

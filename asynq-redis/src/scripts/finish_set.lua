@@ -16,16 +16,8 @@
 
 local now = now_micros(ARGV[1])
 local err = first_wrong_type('ZCARD', KEYS[1], 'ZCARD', KEYS[2], 'LLEN', KEYS[3], 'ZCARD', KEYS[4], 'SCARD', KEYS[5])
-local task = {id = ARGV[3], message = ARGV[4], group = ARGV[7], task_key = KEYS[6]}
-local next_key = 7
-if ARGV[6] ~= '' then
-  task.lock_key = KEYS[next_key]
-  next_key = next_key + 1
-end
-if ARGV[7] ~= '' then
-  task.group_key = KEYS[next_key]
-  err = err or wrong_type('ZCARD', task.group_key)
-end
+local task = read_task(3, 6, now)
+err = err or wrong_group(task)
 if err then
   return redis.error_reply(err)
 end
@@ -35,23 +27,10 @@ if not score or string.find(score, 'inf') or redis.call('EXISTS', KEYS[1]) == 0 
   return {whole(now), 0}
 end
 
-task.state, task.due = place(ARGV[5], task.group, now)
-local is_taken, state = existing(task.task_key)
-if is_taken then
-  return {whole(now), 0, 0, state}
-end
-if task.lock_key then
-  local holder = lock_holder(task.lock_key, task.id, tonumber(ARGV[6]) + task.due - now)
-  if holder then
-    return {whole(now), 0, -1, holder}
-  end
-end
-store({scheduled = KEYS[4], groups = KEYS[5]}, task, now)
-if task.state == 'pending' then
-  redis.call('LPUSH', KEYS[3], task.id)
+local code, detail = insert({pending = KEYS[3], scheduled = KEYS[4], groups = KEYS[5]}, task, now)
+if code <= 0 then
+  return {whole(now), 0, code, detail}
 end
 redis.call('ZADD', KEYS[2], '+inf', KEYS[1])
 local has_more = delete_members(KEYS[1], KEYS[2], ARGV[2])
-
-local CODES = {pending = 1, scheduled = 2, aggregating = 3}
-return {whole(now), has_more and 1 or 0, CODES[task.state], task.state == 'scheduled' and whole(task.due) or ''}
+return {whole(now), has_more and 1 or 0, code, detail}
