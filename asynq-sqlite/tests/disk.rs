@@ -9,7 +9,7 @@ mod support;
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,6 @@ use asynq_core::{
     RawTask, ScheduleStore, TaskOptions, Timestamp, new_task,
 };
 use asynq_sqlite::SqliteBroker;
-use asynq_sqlite::sqlx::{self, ConnectOptions, Row};
 
 const LEASE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -133,16 +132,6 @@ fn assert_full(error: &BrokerError) {
     assert!(error.is_transient());
 }
 
-async fn integrity(file: &Path) -> String {
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
-    let mut connection = options.connect().await.unwrap();
-    let row = sqlx::query("PRAGMA integrity_check")
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
-    row.get(0)
-}
-
 /// A disk that was filled with tasks and then with something else.
 struct FullDisk {
     disk: Tmpfs,
@@ -200,7 +189,7 @@ impl FullDisk {
             finished += taken.len();
         }
         assert_eq!(finished, self.accepted);
-        assert_eq!(integrity(&self.disk.file()).await, "ok");
+        assert_eq!(support::integrity(&self.disk.file()).await, "ok");
     }
 }
 

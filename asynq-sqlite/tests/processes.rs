@@ -19,8 +19,9 @@ use asynq_core::{
     Client, Clock, Configure, Dequeue, Inspect, Maintain, QueueName, RawTask, Signals, SystemClock, TaskId,
     TaskState, Timestamp,
 };
-use asynq_sqlite::sqlx::{self, ConnectOptions, Connection, Row};
+use asynq_sqlite::sqlx::{self, ConnectOptions, Connection};
 use asynq_sqlite::{EnqueueIn, SqliteBroker};
+use tokio::task::JoinHandle;
 
 /// Where the file of a child is, and its number.
 const FILE: &str = "ASYNQ_TEST_FILE";
@@ -72,27 +73,56 @@ async fn child_that_enqueues_one_task() {
         .unwrap();
 }
 
+/// Waits for pending tasks as a server does.
+struct Watcher {
+    signals: Arc<Signals>,
+    watching: JoinHandle<()>,
+}
+
+impl Watcher {
+    /// Told of what there is, from then on it is told of what comes.
+    async fn start(broker: &SqliteBroker) -> Self {
+        let (signals, cancels) = Signals::new();
+        let signals = Arc::new(signals);
+        let watching = tokio::spawn({
+            let (broker, signals) = (broker.clone(), signals.clone());
+            async move {
+                // Servers hear of cancellations too.
+                let _cancels = cancels;
+                let _ = broker.watch(&[queue()], &signals).await;
+            }
+        });
+        let watcher = Watcher { signals, watching };
+        watcher.told().await;
+        watcher
+    }
+
+    async fn told(&self) {
+        tokio::time::timeout(PATIENCE, self.signals.pending())
+            .await
+            .expect("a wake");
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.watching.abort();
+    }
+}
+
 #[tokio::test]
 async fn a_server_is_told_of_a_task_that_another_process_enqueued() {
     let file = support::dir_of_this_test().join("tasks.db");
     let broker = SqliteBroker::open(&file).await.unwrap();
-    let (signals, _cancels) = Signals::new();
-    let signals = Arc::new(signals);
-    let watching = tokio::spawn({
-        let (broker, signals) = (broker.clone(), signals.clone());
-        async move { broker.watch(&[queue()], &signals).await }
-    });
-    tokio::time::timeout(PATIENCE, signals.pending()).await.unwrap();
+    let watcher = Watcher::start(&broker).await;
 
     let mut enqueuer = child("child_that_enqueues_one_task", &file, 0);
 
-    tokio::time::timeout(PATIENCE, signals.pending())
-        .await
-        .expect("a wake");
+    watcher.told().await;
     let taken = broker.dequeue(&[queue()], 1, LEASE).await.unwrap();
     assert_eq!(&taken.tasks[0].message.payload[..], b"from afar");
     assert!(enqueuer.wait().unwrap().success());
-    watching.abort();
+    drop(watcher);
 }
 
 const WAKES: usize = 25;
@@ -122,20 +152,12 @@ async fn child_that_enqueues_now_and_then() {
 async fn assert_soon_told(number: usize) {
     let file = support::dir_of_this_test().join("tasks.db");
     let broker = SqliteBroker::open(&file).await.unwrap();
-    let (signals, _cancels) = Signals::new();
-    let signals = Arc::new(signals);
-    let watching = tokio::spawn({
-        let (broker, signals) = (broker.clone(), signals.clone());
-        async move { broker.watch(&[queue()], &signals).await }
-    });
-    tokio::time::timeout(PATIENCE, signals.pending()).await.unwrap();
+    let watcher = Watcher::start(&broker).await;
     let mut enqueuer = child("child_that_enqueues_now_and_then", &file, number);
 
     let mut waited = Vec::new();
     while waited.len() < WAKES {
-        tokio::time::timeout(PATIENCE, signals.pending())
-            .await
-            .expect("a wake");
+        watcher.told().await;
         let now = SystemClock.now();
         for leased in broker.dequeue(&[queue()], 10, LEASE).await.unwrap().tasks {
             let enqueued: i64 = std::str::from_utf8(&leased.message.payload)
@@ -147,7 +169,7 @@ async fn assert_soon_told(number: usize) {
     }
 
     assert!(enqueuer.wait().unwrap().success());
-    watching.abort();
+    drop(watcher);
     waited.sort();
     let (median, worst) = (waited[WAKES / 2], waited[WAKES - 1]);
     println!("told after {median:?} (median), {worst:?} (worst of {WAKES})");
@@ -329,7 +351,7 @@ async fn check(file: &Path) -> usize {
         return 0;
     }
     let broker = SqliteBroker::open(file).await.unwrap();
-    assert_eq!(integrity(file).await, "ok");
+    assert_eq!(support::integrity(file).await, "ok");
     let ledger = std::fs::read_to_string(file.with_extension("ledger")).unwrap_or_default();
     let mut noted: HashMap<&str, HashSet<&str>> = HashMap::new();
     let mut starts: BTreeMap<&str, Vec<(i64, i64)>> = BTreeMap::new();
@@ -362,14 +384,4 @@ async fn check(file: &Path) -> usize {
         }
     }
     noted.get("finished").map_or(0, HashSet::len)
-}
-
-async fn integrity(file: &Path) -> String {
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
-    let mut connection = options.connect().await.unwrap();
-    let row = sqlx::query("PRAGMA integrity_check")
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
-    row.get(0)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use asynq_core::Clock;
 use asynq_sqlite::SqliteBroker;
+use asynq_sqlite::sqlx::{self, ConnectOptions, Row};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -71,4 +72,15 @@ pub(crate) async fn close(broker: SqliteBroker, path: &Path) {
     tokio::time::timeout(PATIENCE, closed)
         .await
         .expect("the broker is closed with its last clone");
+}
+
+/// What SQLite says of a file; `ok` if nothing is wrong with it.
+pub(crate) async fn integrity(file: &Path) -> String {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let mut connection = options.connect().await.unwrap();
+    let row = sqlx::query("PRAGMA integrity_check")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    row.get(0)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use asynq_core::{Inspector, QueueName, TaskId, TaskState};
 
-use super::process::{Kind, Ledger, Port, ServerProcess};
+use super::process::{Ledger, Port};
 use super::scene;
 use crate::go::GoProgram;
 
@@ -96,12 +96,7 @@ fn has_words(line: &str, words: &[&str]) -> bool {
 
 /// How many commands were carried out.
 pub(crate) async fn check(path: &Path, program: &GoProgram, database: i64) -> Result<usize, String> {
-    let port = scene::port(program, database);
-    port.flush()?;
-    let mut ledger = Ledger::new();
-    let server = ServerProcess::start(&port, Kind::Ours, &ledger.sender)?;
-    scene::fill(&port, Kind::Ours, "").await?;
-    scene::settled(&port, &mut ledger, 1).await?;
+    let (port, mut ledger, server) = scene::of_ours(program, database).await?;
     let mut cli = Cli::new(path, &port);
     let inspector = Inspector::new(port.broker().await?);
     look_at_queues(&mut cli)?;

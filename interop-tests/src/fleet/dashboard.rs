@@ -8,7 +8,7 @@ use std::time::Duration;
 use asynq_core::TaskState;
 use serde_json::Value;
 
-use super::process::{Kind, Ledger, Port, ServerProcess, count};
+use super::process::{Port, count};
 use super::scene;
 use crate::go::GoProgram;
 
@@ -71,12 +71,7 @@ impl Drop for Dashboard {
 
 /// How many requests were answered.
 pub(crate) async fn check(path: &Path, program: &GoProgram, database: i64) -> Result<usize, String> {
-    let port = scene::port(program, database);
-    port.flush()?;
-    let mut ledger = Ledger::new();
-    let server = ServerProcess::start(&port, Kind::Ours, &ledger.sender)?;
-    scene::fill(&port, Kind::Ours, "").await?;
-    scene::settled(&port, &mut ledger, 1).await?;
+    let (port, mut ledger, server) = scene::of_ours(program, database).await?;
     let mut dashboard = Dashboard::start(path, &port)?;
     look(&mut dashboard)?;
     act(&mut dashboard)?;

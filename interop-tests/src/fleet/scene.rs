@@ -7,7 +7,7 @@ use asynq_core::broker::Presence as _;
 use asynq_redis::RedisBroker;
 use serde_json::json;
 
-use super::process::{AnyClient, Kind, Ledger, Port, count, task};
+use super::process::{AnyClient, Kind, Ledger, Port, ServerProcess, count, task};
 use crate::go::GoProgram;
 use crate::worker::Report;
 
@@ -31,6 +31,20 @@ pub(crate) fn port(program: &GoProgram, database: i64) -> Port {
         merges: false,
         retry_seconds: 3600,
     }
+}
+
+/// Such a database with a server and a client of ours, who have come to rest.
+pub(crate) async fn of_ours(
+    program: &GoProgram,
+    database: i64,
+) -> Result<(Port, Ledger, ServerProcess), String> {
+    let port = port(program, database);
+    port.flush()?;
+    let mut ledger = Ledger::new();
+    let server = ServerProcess::start(&port, Kind::Ours, &ledger.sender)?;
+    fill(&port, Kind::Ours, "").await?;
+    settled(&port, &mut ledger, 1).await?;
+    Ok((port, ledger, server))
 }
 
 /// Lets a client enqueue a task for each state. Their ids begin with the prefix.
